@@ -1,0 +1,116 @@
+use std::fmt;
+
+use crate::{Error, Result};
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 16]);
+
+        impl $name {
+            /// An id of these 16 bytes; with random bytes it is a version-4 UUID.
+            pub fn from_random(mut bytes: [u8; 16]) -> Self {
+                bytes[6] = bytes[6] & 0x0f | 0x40;
+                bytes[8] = bytes[8] & 0x3f | 0x80;
+                Self(bytes)
+            }
+            /// The id that was stored as these bytes.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+            /// The 16 bytes.
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+            /// 32 lower-case hexadecimal digits: the id as the name of a file or folder.
+            pub fn hex(&self) -> String {
+                self.0.iter().map(|b| format!("{b:02x}")).collect()
+            }
+            /// Reads either spelling: 32 hexadecimal digits, or a UUID with its four hyphens.
+            pub fn parse(text: &str) -> Result<Self> {
+                parse(text).map(Self).ok_or_else(|| Error::invalid(format!("'{}' is not a valid id (expected a UUID)", text.escape_debug())))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let h = self.hex();
+                write!(f, "{}-{}-{}-{}-{}", &h[..8], &h[8..12], &h[12..16], &h[16..20], &h[20..])
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({self})", stringify!($name))
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// An organization: who owns projects.
+    OrganizationId,
+    /// A project: who owns indexes and API keys.
+    ProjectId,
+    /// An index; a new index of an old name has a new id.
+    IndexId,
+    /// One incarnation of a namespace; a namespace made again under an old name has a new id.
+    NamespaceId,
+    /// An API key, not its secret.
+    ApiKeyId,
+    /// A stored object (a segment, a manifest, a log file): random, also the object's name.
+    ObjectId,
+}
+
+fn parse(text: &str) -> Option<[u8; 16]> {
+    let bytes = text.as_bytes();
+    let mut digits = [0u8; 32];
+    match bytes.len() {
+        32 => digits.copy_from_slice(bytes),
+        36 => {
+            let mut n = 0;
+            for (i, &b) in bytes.iter().enumerate() {
+                if matches!(i, 8 | 13 | 18 | 23) {
+                    if b != b'-' {
+                        return None;
+                    }
+                } else {
+                    digits[n] = b;
+                    n += 1;
+                }
+            }
+        }
+        _ => return None,
+    }
+    let mut out = [0u8; 16];
+    for (o, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
+        *o = hex(pair[0])? << 4 | hex(pair[1])?;
+    }
+    Some(out)
+}
+
+fn hex(b: u8) -> Option<u8> {
+    match b {
+        b'0'..=b'9' => Some(b - b'0'),
+        b'a'..=b'f' => Some(b - b'a' + 10),
+        b'A'..=b'F' => Some(b - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_read_back() {
+        let id = IndexId::from_random([7; 16]);
+        assert_eq!(IndexId::parse(&id.to_string()).unwrap(), id);
+        assert_eq!(IndexId::parse(&id.hex()).unwrap(), id);
+        assert_eq!(id.to_string().as_bytes()[14], b'4', "version 4");
+        for bad in ["", "g", &"0".repeat(31), &"0".repeat(36), "ééééééééééééééééé "] {
+            assert!(IndexId::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

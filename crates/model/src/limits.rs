@@ -1,0 +1,45 @@
+//! Pinecone's published limits, in one place. The ones an operator may change are settings of `service`; these are the
+//! ones that make a value valid.
+
+/// Bytes of a record id, a namespace name or a list prefix.
+pub const ID_LEN_MAX: usize = 512;
+/// Values of a dense vector.
+pub const DIMENSION_MAX: usize = 20_000;
+/// Non-zero values of a sparse vector.
+pub const SPARSE_NONZERO_MAX: usize = 2_048;
+/// Bytes of one record's metadata, see [`crate::Metadata::size_bytes`].
+pub const METADATA_BYTES_MAX: usize = 40 * 1024;
+/// Records of one upsert.
+pub const UPSERT_RECORDS_MAX: usize = 1_000;
+/// Counted bytes of one upsert, see [`crate::Record::size_bytes`].
+pub const UPSERT_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Ids of one fetch or delete.
+pub const IDS_MAX: usize = 1_000;
+/// Matches of one query, and records of one fetch by metadata.
+pub const TOP_K_MAX: u32 = 10_000;
+/// Counted bytes of one answer that carries records.
+pub const RESULT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Entries of one page of ids or namespaces.
+pub const LIST_LIMIT_MAX: u32 = 100;
+/// Records of one fetch by metadata when the caller names no limit.
+pub const FETCH_BY_METADATA_LIMIT_DEFAULT: u32 = 100;
+/// Values of one `$in` or `$nin`.
+pub const FILTER_LIST_MAX: usize = 10_000;
+/// How deep `$and`, `$or` and `$not` may nest.
+pub const FILTER_DEPTH_MAX: usize = 32;
+/// Conditions of one filter, `$and`, `$or` and `$not` counted too.
+pub const FILTER_NODES_MAX: usize = 4_096;
+/// Fields of one metadata schema.
+pub const METADATA_SCHEMA_FIELDS_MAX: usize = 50;
+/// Bytes of an index name.
+pub const INDEX_NAME_LEN_MAX: usize = 45;
+/// Tags of one index.
+pub const TAGS_MAX: usize = 20;
+/// Bytes of a tag's key.
+pub const TAG_KEY_LEN_MAX: usize = 80;
+/// Bytes of a tag's value.
+pub const TAG_VALUE_LEN_MAX: usize = 120;
+/// Bytes of a schema field's name.
+pub const FIELD_NAME_LEN_MAX: usize = 64;
+/// Bytes of a schema field's description.
+pub const FIELD_DESCRIPTION_LEN_MAX: usize = 256;

@@ -1,0 +1,1 @@
+//! pinyon-service

@@ -302,6 +302,38 @@ pub struct Index {
     pub port: Option<u16>,
 }
 
+/// What a caller asks for when creating an index. Without a name, one is made up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexSpec {
+    /// Its name.
+    pub name: Option<IndexName>,
+    /// What it is to hold.
+    pub schema: IndexSchema,
+    /// Where it is to be said to run.
+    pub deployment: Deployment,
+    /// How its reads are provisioned.
+    pub read_capacity: ReadCapacity,
+    /// Whether it is to refuse deletion.
+    pub deletion_protection: DeletionProtection,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// What a caller changes of an index; what is `None` stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IndexChange {
+    /// The copies of a pod index.
+    pub replicas: Option<u32>,
+    /// The type and size of a pod index.
+    pub pod_type: Option<String>,
+    /// How reads are provisioned.
+    pub read_capacity: Option<ReadCapacity>,
+    /// Whether it refuses deletion.
+    pub deletion_protection: Option<DeletionProtection>,
+    /// Tags to put over the old ones; an empty value removes its key.
+    pub tags: Option<BTreeMap<String, String>>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,7 +22,10 @@ pub use deployment::{DedicatedCapacity, Deployment, ReadCapacity};
 pub use error::{Error, ErrorCode, Result};
 pub use filter::{Condition, Filter, Scalar};
 pub use id::{ApiKeyId, IndexId, NamespaceId, ObjectId, OrganizationId, ProjectId};
-pub use index::{DeletionProtection, Dimension, Index, IndexName, IndexSchema, IndexState, Metric, SchemaField, VectorShape, VectorType};
+pub use index::{
+    DeletionProtection, Dimension, Index, IndexChange, IndexName, IndexSchema, IndexSpec, IndexState, Metric, SchemaField, VectorShape,
+    VectorType,
+};
 pub use metadata::{Metadata, MetadataValue};
 pub use namespace::{MetadataSchema, NamespaceDescription, NamespaceName, Prefix};
 pub use principal::{Permission, Plane, Principal, Role};

@@ -1,0 +1,150 @@
+//! The secret of an API key: `pcsk_<id>_<secret><checksum>`.
+//!
+//! ```text
+//! pcsk_ ‖ id: 22 base62 digits of the key's 16-byte id ‖ _ ‖ 43 base62 digits of 256 random bits ‖ 6 base62 digits of a checksum
+//! ```
+//! The checksum is the first four bytes of the SHA-256 of everything before it, so that a scanner can tell a real key from a
+//! look-alike without asking anybody. Only a keyed hash of the whole text is stored.
+
+use std::fmt;
+
+use aws_lc_rs::digest;
+use pinyon_model::{ApiKeyId, Error, Result};
+use zeroize::Zeroizing;
+
+use crate::random;
+
+const PREFIX: &str = "pcsk_";
+const ID_DIGITS: usize = 22;
+const SECRET_DIGITS: usize = 43;
+const CHECKSUM_DIGITS: usize = 6;
+const IMPORTED_LEN_MAX: usize = 512;
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// The text that proves who holds a key. Zeroised when dropped; prints as nothing telling.
+#[derive(Clone)]
+pub struct ApiKeySecret(Zeroizing<String>);
+
+impl fmt::Debug for ApiKeySecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKeySecret(..)")
+    }
+}
+
+impl ApiKeySecret {
+    /// A new secret for this key.
+    pub(crate) fn generate(id: ApiKeyId) -> Result<Self> {
+        let random: Zeroizing<[u8; 32]> = Zeroizing::new(random::bytes()?);
+        let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + ID_DIGITS + 1 + SECRET_DIGITS + CHECKSUM_DIGITS));
+        text.push_str(PREFIX);
+        push_base62(&mut text, id.as_bytes(), ID_DIGITS);
+        text.push('_');
+        push_base62(&mut text, &*random, SECRET_DIGITS);
+        let checksum = checksum(&text);
+        text.push_str(&checksum);
+        Ok(Self(text))
+    }
+
+    /// An existing secret of any printable shape, 8 to 512 characters without spaces.
+    pub fn import(text: &str) -> Result<Self> {
+        if !(8..=IMPORTED_LEN_MAX).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(Error::invalid(format!("An imported secret has 8 to {IMPORTED_LEN_MAX} printable ASCII characters and no spaces")));
+        }
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// The text itself: shown once, to whoever made the key.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// What may be shown of it later: its first characters.
+    pub(crate) fn hint(&self) -> String {
+        let shown = if parse(&self.0).is_some() { PREFIX.len() + 6 } else { 4 };
+        self.0.chars().take(shown).collect()
+    }
+}
+
+/// The key's id, when the text has our shape and its checksum holds.
+pub(crate) fn parse(text: &str) -> Option<ApiKeyId> {
+    let bytes = text.as_bytes();
+    if bytes.len() != PREFIX.len() + ID_DIGITS + 1 + SECRET_DIGITS + CHECKSUM_DIGITS || !text.is_ascii() || !text.starts_with(PREFIX) {
+        return None;
+    }
+    let (body, sum) = text.split_at(text.len() - CHECKSUM_DIGITS);
+    if bytes[PREFIX.len() + ID_DIGITS] != b'_' || checksum(body) != sum {
+        return None;
+    }
+    from_base62(&bytes[PREFIX.len()..PREFIX.len() + ID_DIGITS]).map(ApiKeyId::from_bytes)
+}
+
+fn checksum(body: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, body.as_bytes());
+    let mut out = String::with_capacity(CHECKSUM_DIGITS);
+    push_base62(&mut out, &digest.as_ref()[..4], CHECKSUM_DIGITS);
+    out
+}
+
+/// Appends a big-endian number as exactly `digits` base62 digits, most significant first.
+fn push_base62(out: &mut String, bytes: &[u8], digits: usize) {
+    let mut number = Zeroizing::new(bytes.to_vec());
+    let mut text = Zeroizing::new(vec![b'0'; digits]);
+    for slot in text.iter_mut().rev() {
+        let mut rest = 0u32;
+        for byte in number.iter_mut() {
+            let n = rest << 8 | u32::from(*byte);
+            *byte = (n / 62) as u8;
+            rest = n % 62;
+        }
+        *slot = DIGITS[rest as usize];
+    }
+    out.extend(text.iter().map(|&b| char::from(b)));
+}
+
+/// Reads digits back as 16 bytes; none when a digit is not one or the number is too large.
+fn from_base62(digits: &[u8]) -> Option<[u8; 16]> {
+    let mut number = 0u128;
+    for digit in digits {
+        let value = DIGITS.iter().position(|d| d == digit)?;
+        number = number.checked_mul(62)?.checked_add(value as u128)?;
+    }
+    Some(number.to_be_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shape_and_id_read_back() {
+        for bytes in [[0; 16], [255; 16], random::bytes().unwrap()] {
+            let id = ApiKeyId::from_bytes(bytes);
+            let secret = ApiKeySecret::generate(id).unwrap();
+            assert_eq!(secret.reveal().len(), 77);
+            assert_eq!(parse(secret.reveal()), Some(id));
+            assert!(secret.reveal()[5..].bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+            assert_eq!(format!("{secret:?}"), "ApiKeySecret(..)");
+        }
+    }
+
+    #[test]
+    fn a_changed_character_is_noticed() {
+        let secret = ApiKeySecret::generate(ApiKeyId::from_bytes([7; 16])).unwrap();
+        let text = secret.reveal();
+        for i in 0..text.len() {
+            let mut changed = text.as_bytes().to_vec();
+            changed[i] = if changed[i] == b'a' { b'b' } else { b'a' };
+            assert_eq!(parse(std::str::from_utf8(&changed).unwrap()), None, "character {i}");
+        }
+        assert_eq!(parse(""), None);
+        assert_eq!(parse("pcsk_é"), None);
+    }
+
+    #[test]
+    fn imports() {
+        assert!(ApiKeySecret::import("pcsk_abc_DEF").is_ok());
+        for bad in ["", "short", "with space", "tab\tin it", "é1234567", &"x".repeat(513)] {
+            assert!(ApiKeySecret::import(bad).is_err(), "{bad}");
+        }
+    }
+}

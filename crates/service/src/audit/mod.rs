@@ -1,0 +1,5 @@
+//! The audit log: who did what, in a chain that shows every change.
+
+mod event;
+
+pub use event::{AuditActor, AuditEvent, AuditOutcome};

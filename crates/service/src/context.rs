@@ -1,0 +1,52 @@
+use std::sync::Arc;
+
+use pinyon_model::{Error, ErrorCode, Principal, ProjectId, Result};
+
+/// What travels with every call: who asks, from where, when, and until when the answer is wanted. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct OpContext {
+    /// Who asks.
+    pub principal: Arc<Principal>,
+    /// The request's id, as the caller reads it in the answer.
+    pub request_id: Arc<str>,
+    /// When the request came, milliseconds since 1970.
+    pub now_ms: u64,
+    /// When the answer stops being wanted, milliseconds since 1970.
+    pub deadline: Option<u64>,
+    /// The caller's address without its port; empty for commands and jobs.
+    pub source: Arc<str>,
+    /// What the caller says it is (`User-Agent`); empty when it does not say.
+    pub user_agent: Arc<str>,
+}
+
+impl OpContext {
+    /// A context of Pinyon's own: for operator commands and jobs.
+    pub fn internal(principal: Principal, now_ms: u64) -> Self {
+        Self {
+            principal: Arc::new(principal),
+            request_id: Arc::from(""),
+            now_ms,
+            deadline: None,
+            source: Arc::from(""),
+            user_agent: Arc::from("pinyon"),
+        }
+    }
+
+    /// The one project that an API key belongs to.
+    pub fn project_id(&self) -> Option<ProjectId> {
+        match &*self.principal {
+            Principal::ApiKey { project_id, .. } => Some(*project_id),
+            Principal::Operator | Principal::System => None,
+        }
+    }
+
+    /// Fails when nobody waits for the answer any more.
+    pub(crate) fn check_deadline(&self, now_ms: u64) -> Result<()> {
+        match self.deadline {
+            Some(deadline) if now_ms > deadline => {
+                Err(Error::new(ErrorCode::DeadlineExceeded, "The deadline of this request passed before it was answered"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Indexes: the control plane.
+
+mod control;
+mod entry;
+
+pub use entry::IndexRef;

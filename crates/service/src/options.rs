@@ -1,0 +1,71 @@
+use std::{fmt, ops::RangeInclusive, path::PathBuf};
+
+use pinyon_engine::EngineSettings;
+use pinyon_storage::RootKey;
+
+use crate::Limits;
+
+/// Which API keys are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AuthMode {
+    /// Those that were created here.
+    #[default]
+    Keys,
+    /// Those, and for anything else (also for no key at all) the default project, as its editor: for development.
+    AnyKey,
+}
+
+/// What of the data plane is written to the audit log beside refusals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DataPlaneAudit {
+    /// Nothing, as with Pinecone.
+    #[default]
+    Off,
+    /// Every write, before its answer.
+    Writes,
+}
+
+/// How a service is opened.
+pub struct ServiceOptions {
+    /// The folder that everything is kept in; made when it is not there.
+    pub data_dir: PathBuf,
+    /// Where the key store lies when it is kept apart from the data.
+    pub key_dir: Option<PathBuf>,
+    /// The key that everything is sealed under.
+    pub root_key: RootKey,
+    /// Which API keys are accepted.
+    pub auth: AuthMode,
+    /// How many objects there may be.
+    pub limits: Limits,
+    /// The ports that indexes are served on, one each; none when they are told apart by name.
+    pub ports: Option<RangeInclusive<u16>>,
+    /// Free bytes on the disk below which only deletions, compaction and audit may write; `None` is 64 MiB and 1 %.
+    pub reserve_bytes: Option<u64>,
+    /// The engine's sizes and times.
+    pub engine: EngineSettings,
+    /// What of the data plane is audited.
+    pub data_plane_audit: DataPlaneAudit,
+}
+
+impl ServiceOptions {
+    /// The defaults of production, in this folder.
+    pub fn new(data_dir: PathBuf, root_key: RootKey) -> Self {
+        Self {
+            data_dir,
+            key_dir: None,
+            root_key,
+            auth: AuthMode::default(),
+            limits: Limits::default(),
+            ports: Some(5081..=6080),
+            reserve_bytes: None,
+            engine: EngineSettings::default(),
+            data_plane_audit: DataPlaneAudit::default(),
+        }
+    }
+}
+
+impl fmt::Debug for ServiceOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceOptions").field("data_dir", &self.data_dir).field("auth", &self.auth).finish_non_exhaustive()
+    }
+}

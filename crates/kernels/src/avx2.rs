@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 use std::slice::ChunksExact;
 
+use crate::prefetch;
 use crate::scalar::term;
 
 const LANES: usize = 4;
@@ -46,6 +47,7 @@ fn widened_pair<const TERM: bool>(query: &[f64], row: &[f32]) -> f64 {
     let (row_blocks, row_chunks) = row_chunks.as_chunks::<SUMS>();
     let mut sums = [_mm256_setzero_pd(); SUMS];
     for (query, row) in query_blocks.iter().zip(row_blocks) {
+        prefetch::ahead_of(row);
         for lane in 0..SUMS {
             sums[lane] = add::<TERM>(sums[lane], load(&query[lane]), widen(&row[lane]));
         }

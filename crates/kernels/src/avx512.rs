@@ -3,6 +3,8 @@
 use std::arch::x86_64::*;
 use std::slice::ChunksExact;
 
+use crate::prefetch;
+
 const LANES: usize = 8;
 /// Sums in flight: an addition takes four cycles, and two can start each cycle.
 const SUMS: usize = 4;
@@ -44,6 +46,7 @@ fn widened_pair<const TERM: bool>(query: &[f64], row: &[f32]) -> f64 {
     let (row_blocks, row_chunks) = row_chunks.as_chunks::<SUMS>();
     let mut sums = [_mm512_setzero_pd(); SUMS];
     for (query, row) in query_blocks.iter().zip(row_blocks) {
+        prefetch::ahead_of(row);
         for lane in 0..SUMS {
             sums[lane] = add::<TERM>(sums[lane], load(&query[lane]), widen(&row[lane]));
         }

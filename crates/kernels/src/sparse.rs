@@ -5,7 +5,7 @@
 //! in steps that double from where the last search ended.
 
 /// From which ratio of lengths on searching beats merging.
-const SEARCH_FROM_RATIO: usize = 16;
+const SEARCH_FROM_RATIO: usize = 8;
 
 /// The dot product; indices ascend strictly. Panics if a vector has not as many indices as values.
 pub(crate) fn dot(ai: &[u32], av: &[f32], bi: &[u32], bv: &[f32]) -> f64 {

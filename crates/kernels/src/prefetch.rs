@@ -1,0 +1,21 @@
+//! Asking for memory before it is needed.
+//!
+//! The hardware notices a plain stream of loads and runs ahead of it, but far less well when each load is widened and
+//! summed row by row: without the hints below a scan of rows reads at two thirds of the speed of a plain read, with them
+//! at all of it. `bench kernels` shows the figures.
+
+use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+
+/// How far ahead of the block being summed. Less comes too late, much more is evicted before its turn.
+const AHEAD_BYTES: usize = 6 * 1_024;
+const CACHE_LINE_BYTES: usize = 64;
+
+/// Hints that the block which follows `block` at a distance of [`AHEAD_BYTES`] is wanted in the second-level cache.
+#[inline(always)]
+pub(crate) fn ahead_of<Block>(block: &Block) {
+    let wanted = std::ptr::from_ref(block).cast::<i8>().wrapping_add(AHEAD_BYTES);
+    for line in 0..size_of::<Block>().div_ceil(CACHE_LINE_BYTES) {
+        // SAFETY: a hint reads nothing and never faults, whatever the address; every x86-64 CPU has the instruction.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(wanted.wrapping_add(line * CACHE_LINE_BYTES)) };
+    }
+}

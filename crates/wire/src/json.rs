@@ -1,0 +1,121 @@
+//! Reading and writing JSON bodies: one place that decides what a caller is told of a body that cannot be read.
+
+use std::fmt;
+
+use pinyon_model::{Error, ErrorCode, Result};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, MapAccess, SeqAccess, Visitor},
+};
+
+/// Reads a body of the vectors and namespaces planes: whatever is wrong with it is a 400. An empty body reads as `{}`.
+pub(crate) fn from_gateway<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    read(body).map_err(|e| Error::invalid(format!("Request body is not valid: {e}")))
+}
+
+/// Reads a body of the control plane: not JSON is a 400, JSON of the wrong shape a 422.
+pub(crate) fn from_control<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    read(body).map_err(|e| match e.classify() {
+        serde_json::error::Category::Data => {
+            Error::new(ErrorCode::UnprocessableEntity, format!("Failed to deserialize the JSON body into the target type: {e}"))
+        }
+        _ => Error::invalid(format!("Request body is not valid JSON: {e}")),
+    })
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
+    let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
+    serde_json::from_slice(body)
+}
+
+/// Writes a body that this crate made itself.
+pub(crate) fn to_vec<T: Serialize + ?Sized>(body: &T) -> Vec<u8> {
+    serde_json::to_vec(body).expect("string keys and infallible serializers only")
+}
+
+/// `null` reads as the type's default, which is how clients spell an argument that was not given.
+pub(crate) fn null_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(d: D) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
+}
+
+/// A JSON value that remembers nothing it need not: what metadata and filters are read from, whichever way they came.
+/// A key that occurs twice in one object is refused, because the two readings would differ.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Node {
+    Null,
+    Bool(bool),
+    Number(f64),
+    String(String),
+    List(Vec<Node>),
+    Object(Vec<(String, Node)>),
+}
+
+impl fmt::Display for Node {
+    /// The value as a caller would recognise it, cut short when long.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Node::Null => f.write_str("null"),
+            Node::Bool(b) => write!(f, "{b}"),
+            Node::Number(n) => write!(f, "{n}"),
+            Node::String(s) if s.len() > 64 => f.write_str("a long string"),
+            Node::String(s) => write!(f, "\"{}\"", s.escape_debug()),
+            Node::List(_) => f.write_str("a list"),
+            Node::Object(_) => f.write_str("an object"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+    fn visit_bool<E>(self, v: bool) -> Result<Node, E> {
+        Ok(Node::Bool(v))
+    }
+    fn visit_i64<E>(self, v: i64) -> Result<Node, E> {
+        Ok(Node::Number(v as f64))
+    }
+    fn visit_u64<E>(self, v: u64) -> Result<Node, E> {
+        Ok(Node::Number(v as f64))
+    }
+    fn visit_f64<E>(self, v: f64) -> Result<Node, E> {
+        Ok(Node::Number(v))
+    }
+    fn visit_str<E>(self, v: &str) -> Result<Node, E> {
+        Ok(Node::String(v.to_owned()))
+    }
+    fn visit_string<E>(self, v: String) -> Result<Node, E> {
+        Ok(Node::String(v))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
+        let mut list = Vec::new();
+        while let Some(node) = seq.next_element()? {
+            list.push(node);
+        }
+        Ok(Node::List(list))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut fields: Vec<(String, Node)> = Vec::new();
+        let mut names = std::collections::HashSet::new();
+        while let Some((key, node)) = map.next_entry::<String, Node>()? {
+            if !names.insert(key.clone()) {
+                return Err(serde::de::Error::custom(format_args!("key '{}' occurs twice in one object", key.escape_debug())));
+            }
+            fields.push((key, node));
+        }
+        Ok(Node::Object(fields))
+    }
+}

@@ -1,1 +1,31 @@
-//! pinyon-storage
+//! Every byte of Pinyon's data on disk: sealing, checksums, the local directory, the append log, the keys.
+//!
+//! Promises: what is acknowledged was synced, file and folder; no plaintext is written, and no (key, nonce) is used twice; bytes that
+//! are not what was written are found, and the file is named. `docs/formats.md` draws every stored byte.
+
+mod blob;
+mod crypto;
+mod data_dir;
+mod data_key;
+mod error;
+#[cfg(any(test, feature = "faults"))]
+pub mod faults;
+pub mod fs;
+mod key_store;
+mod local;
+mod log;
+mod memory;
+mod root_key;
+mod sealed;
+
+pub use blob::{BlobMeta, BlobStore, BlobWriter, PutMode, Version};
+pub use crypto::random_bytes;
+pub use data_dir::{DataDir, DataDirOptions, Purpose, Space};
+pub use data_key::{DataKey, KeyId, NotAuthentic};
+pub use error::{Result, StorageError};
+pub use key_store::KeyStore;
+pub use local::LocalStore;
+pub use log::{Log, LogKind, LogOptions};
+pub use memory::{BlobFault, BlobOp, MemoryStore};
+pub use root_key::RootKey;
+pub use sealed::{ChunkSize, NamedObject, ObjectKind, SealedObject, SealedReader, SealedStore, SealedWriter};

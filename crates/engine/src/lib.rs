@@ -1,1 +1,21 @@
-//! pinyon-engine
+//! Vectors: indexes, namespaces, records. An acknowledged write is durable, and every later read sees it.
+//!
+//! The engine knows nothing of organizations, API keys, HTTP or JSON. Its errors are `pinyon_model::Error`: damage is
+//! `DataLoss` and names the file, a full disk is `Unavailable`.
+
+mod answer;
+mod cache;
+mod check;
+mod clock;
+mod engine;
+mod filter;
+mod index;
+mod pool;
+mod settings;
+
+pub use answer::{FetchAnswer, FetchPage, IndexStats, ListAnswer, QueryAnswer, UpdateAck, WriteAck};
+pub use check::{CheckReport, DamagedFile};
+pub use clock::Clock;
+pub use engine::{Engine, IndexOptions};
+pub use index::IndexHandle;
+pub use settings::EngineSettings;

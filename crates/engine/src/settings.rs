@@ -1,0 +1,58 @@
+//! What may be tuned. Every default is meant for production; tests set them small, so that each write flushes and compacts.
+
+/// Sizes and times of one engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Bytes of records in memory after which a namespace's memtable is stored as a segment.
+    pub memtable_bytes: u64,
+    /// Bytes of log after which the memtable is stored, so that the log can be trimmed.
+    pub log_bytes: u64,
+    /// Log files of one namespace after which the memtable is stored.
+    pub log_files: usize,
+    /// Bytes of operations that one commit of a namespace takes together.
+    pub group_bytes: usize,
+    /// Bytes of the largest frame; an operation that needs more is refused.
+    pub frame_bytes: usize,
+    /// Bytes of the records that one update by filter may rewrite.
+    pub update_bytes: u64,
+    /// Segments of about one size after which they are merged.
+    pub compact_segments: usize,
+    /// Share of dead rows, in percent, from which a segment is rewritten.
+    pub compact_dead_percent: u8,
+    /// Bytes of the largest segment that a merge may write.
+    pub segment_bytes: u64,
+    /// Flushes and compactions at once, in the whole engine.
+    pub jobs: usize,
+    /// Threads that compute queries; 0 takes one a core.
+    pub query_threads: usize,
+    /// Bytes of decrypted segment data kept in memory.
+    pub cache_bytes: u64,
+    /// Milliseconds without a request after which a namespace is closed.
+    pub idle_close_ms: u64,
+    /// Milliseconds between two looks for idle namespaces.
+    pub idle_check_ms: u64,
+    /// Namespaces kept open; past it the least recently used are closed.
+    pub open_namespaces: usize,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            memtable_bytes: 16 << 20,
+            log_bytes: 32 << 20,
+            log_files: 8,
+            group_bytes: 32 << 20,
+            frame_bytes: 256 << 20,
+            update_bytes: 1 << 30,
+            compact_segments: 4,
+            compact_dead_percent: 30,
+            segment_bytes: 2 << 30,
+            jobs: 2,
+            query_threads: 0,
+            cache_bytes: 256 << 20,
+            idle_close_ms: 60_000,
+            idle_check_ms: 5_000,
+            open_namespaces: 1_000,
+        }
+    }
+}

@@ -1,8 +1,8 @@
 //! Reading and writing JSON bodies: one place that decides what a caller is told of a body that cannot be read.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
-use pinyon_model::{Error, ErrorCode, Result};
+use pinyon_model::{Error, ErrorCode, MetadataSchema, Result};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, MapAccess, SeqAccess, Visitor},
@@ -118,4 +118,36 @@ impl<'de> Visitor<'de> for NodeVisitor {
         }
         Ok(Node::Object(fields))
     }
+}
+
+/// A whole number, which clients also spell with a zero fraction or as a text.
+pub(crate) fn whole_number<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u32>, D::Error> {
+    let wrong =
+        |got: &dyn fmt::Display| serde::de::Error::custom(format_args!("expected a whole number from 0 to {}, but got {got}", u32::MAX));
+    match Node::deserialize(d)? {
+        Node::Null => Ok(None),
+        Node::Number(n) if n.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&n) => Ok(Some(n as u32)),
+        Node::String(s) => s.parse().map(Some).map_err(|_| wrong(&Node::String(s))),
+        other => Err(wrong(&other)),
+    }
+}
+
+/// `{"filterable": true}`: one field of a metadata schema.
+#[derive(Deserialize)]
+pub(crate) struct FilterableBody {
+    #[serde(default, deserialize_with = "null_default")]
+    pub(crate) filterable: bool,
+}
+
+/// A metadata schema of these fields; of none, none.
+pub(crate) fn metadata_schema(fields: impl Iterator<Item = (String, bool)>) -> Result<Option<MetadataSchema>> {
+    let names = fields.map(|(name, filterable)| {
+        if filterable {
+            Ok(name)
+        } else {
+            Err(Error::invalid(format!("Schema field '{}' must be given as {{\"filterable\": true}}", name.escape_debug())))
+        }
+    });
+    let names = names.collect::<Result<BTreeSet<_>>>()?;
+    if names.is_empty() { Ok(None) } else { MetadataSchema::new(names).map(Some) }
 }

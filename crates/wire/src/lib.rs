@@ -20,10 +20,14 @@
 //!
 //! and an error becomes an answer through its route's envelope: `route.envelope(version).render(&error)`.
 
+pub mod data;
 mod error;
+mod filter;
 mod json;
+mod metadata;
 mod namespace_ref;
 mod operations;
+mod page;
 mod percent;
 pub mod proto;
 mod version;
@@ -31,4 +35,5 @@ mod version;
 pub use error::{Envelope, RenderedError, grpc_code, http_status};
 pub use namespace_ref::NamespaceRef;
 pub use operations::{Matched, Operation, PathParams, ROUTES, Route, match_path, plane_envelope, unknown_route};
+pub use page::Page;
 pub use version::{ApiVersion, VERSION_HEADER};

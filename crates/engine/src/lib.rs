@@ -8,9 +8,12 @@ mod cache;
 mod check;
 mod clock;
 mod engine;
+mod error;
 mod filter;
 mod index;
 mod pool;
+mod search;
+mod segment;
 mod settings;
 
 pub use answer::{FetchAnswer, FetchPage, IndexStats, ListAnswer, QueryAnswer, UpdateAck, WriteAck};

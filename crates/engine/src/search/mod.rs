@@ -1,0 +1,157 @@
+//! Exact search over the segments and memtables of one version.
+//!
+//! Each source gives its best rows, best first; then these are put together. Scores are sums in `f64`, compared as the
+//! `f32` that is returned, and the id decides between equal ones, so that a search has one answer however it is cut.
+//! Computing happens in steps on the pool, reading between them.
+
+mod dense;
+mod memory;
+mod query;
+mod sparse;
+mod steps;
+mod top_k;
+
+pub(crate) use memory::MemoryRows;
+pub(crate) use query::PreparedQuery;
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use pinyon_model::{Error, Filter, RecordId, Result};
+use roaring::RoaringBitmap;
+
+use crate::{
+    filter,
+    pool::{Lane, Pool},
+    segment::SegmentReader,
+};
+use top_k::{Candidate, Floor};
+
+/// One place where records are.
+#[derive(Clone)]
+pub(crate) enum Source {
+    /// A segment, and its rows that are dead in this version.
+    Segment {
+        /// The segment.
+        reader: Arc<SegmentReader>,
+        /// Its dead rows.
+        dead: Arc<RoaringBitmap>,
+    },
+    /// Rows in memory.
+    Memory(Arc<dyn MemoryRows>),
+}
+
+/// What is searched for.
+#[derive(Clone)]
+pub(crate) struct Search {
+    /// The vectors.
+    pub(crate) query: Arc<PreparedQuery>,
+    /// Which records count; all without one.
+    pub(crate) filter: Option<Arc<Filter>>,
+    /// How many are wanted, at least one.
+    pub(crate) top_k: usize,
+}
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Hit {
+    /// Which of the sources it is in.
+    pub(crate) source: usize,
+    /// Its row there.
+    pub(crate) row: u32,
+    /// Its id.
+    pub(crate) id: RecordId,
+    /// Its score, finite.
+    pub(crate) score: f32,
+}
+
+/// How many sources one query works on at a time.
+const SOURCES_AT_ONCE: usize = 4;
+
+/// The best records of all sources, best first. No id may be alive in two of them.
+pub(crate) async fn search(pool: &Pool, search: &Search, sources: &[Source]) -> Result<Vec<Hit>> {
+    let run = Run { lane: pool.lane(), threads: pool.threads(), search: search.clone(), floor: Arc::new(Floor::new()) };
+    let best: Vec<Vec<Candidate>> = stream::iter(sources).map(|source| run.source(source)).buffered(SOURCES_AT_ONCE).try_collect().await?;
+    merge(search, sources, &best)
+}
+
+/// The rows of a segment that count.
+#[derive(Clone)]
+enum Allowed {
+    /// All but these.
+    Except(Arc<RoaringBitmap>),
+    /// These alone.
+    Only(Arc<RoaringBitmap>),
+}
+
+impl Allowed {
+    #[inline]
+    fn contains(&self, row: u32) -> bool {
+        match self {
+            Self::Except(dead) => !dead.contains(row),
+            Self::Only(rows) => rows.contains(row),
+        }
+    }
+}
+
+/// One query under way.
+struct Run {
+    lane: Lane,
+    threads: usize,
+    search: Search,
+    floor: Arc<Floor>,
+}
+
+impl Run {
+    async fn source(&self, source: &Source) -> Result<Vec<Candidate>> {
+        let (reader, dead) = match source {
+            Source::Memory(rows) => return self.memory(rows).await,
+            Source::Segment { reader, dead } => (reader, dead),
+        };
+        let allowed = match &self.search.filter {
+            None => Allowed::Except(Arc::clone(dead)),
+            Some(filter) => {
+                let mut rows = filter::rows(&self.lane, reader, filter).await?;
+                rows -= &**dead;
+                if rows.is_empty() {
+                    return Ok(Vec::new());
+                }
+                Allowed::Only(Arc::new(rows))
+            }
+        };
+        if self.search.query.is_dense() { self.dense(reader, allowed).await } else { self.sparse(reader, allowed).await }
+    }
+}
+
+/// Puts the best of each source together.
+fn merge(search: &Search, sources: &[Source], best: &[Vec<Candidate>]) -> Result<Vec<Hit>> {
+    let mut all: Vec<(Candidate, usize)> =
+        best.iter().enumerate().flat_map(|(source, found)| found.iter().map(move |candidate| (*candidate, source))).collect();
+    // Stable: within a source, equal ranks stay in the order of their ids.
+    all.sort_by(|a, b| b.0.rank.total_cmp(&a.0.rank));
+    let mut hits = Vec::with_capacity(search.top_k.min(all.len()));
+    for equal in all.chunk_by(|a, b| a.0.rank == b.0.rank) {
+        if hits.len() >= search.top_k {
+            break;
+        }
+        let one_source = equal.iter().all(|(_, source)| *source == equal[0].1);
+        let enough = if one_source { search.top_k - hits.len() } else { equal.len() };
+        let mut group = equal.iter().take(enough).map(|c| hit(search, sources, c)).collect::<Result<Vec<Hit>>>()?;
+        group.sort_by(|a, b| a.id.cmp(&b.id));
+        hits.append(&mut group);
+    }
+    hits.truncate(search.top_k);
+    Ok(hits)
+}
+
+fn hit(search: &Search, sources: &[Source], (candidate, source): &(Candidate, usize)) -> Result<Hit> {
+    let id = match &sources[*source] {
+        Source::Segment { reader, .. } => reader.id(candidate.row),
+        Source::Memory(rows) => rows.get(candidate.row).map(|record| record.id.clone()),
+    };
+    let id = id.ok_or_else(|| Error::internal("A row that was found is gone"))?;
+    Ok(Hit { source: *source, row: candidate.row, id, score: search.query.score(candidate.rank) })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use crate::{
-    Deployment, Error, IndexId, MetadataSchema, ProjectId, ReadCapacity, Result, Tags,
+    Deployment, Error, IndexId, MetadataSchema, ProjectId, ReadCapacity, ReadCapacityChange, Result, Tags,
     limits::{DIMENSION_MAX, FIELD_DESCRIPTION_LEN_MAX, INDEX_NAME_LEN_MAX},
 };
 
@@ -326,8 +326,8 @@ pub struct IndexChange {
     pub replicas: Option<u32>,
     /// The type and size of a pod index.
     pub pod_type: Option<String>,
-    /// How reads are provisioned.
-    pub read_capacity: Option<ReadCapacity>,
+    /// How reads are provisioned, see [`ReadCapacityChange::apply`].
+    pub read_capacity: Option<ReadCapacityChange>,
     /// Whether it refuses deletion.
     pub deletion_protection: Option<DeletionProtection>,
     /// Tags to put over the old ones; an empty value removes its key.

@@ -18,7 +18,7 @@ mod tags;
 mod text;
 mod vector;
 
-pub use deployment::{DedicatedCapacity, Deployment, ReadCapacity};
+pub use deployment::{DedicatedCapacity, Deployment, ReadCapacity, ReadCapacityChange};
 pub use error::{Error, ErrorCode, Result};
 pub use filter::{Condition, Filter, Scalar};
 pub use id::{ApiKeyId, IndexId, NamespaceId, ObjectId, OrganizationId, ProjectId};

@@ -1,0 +1,96 @@
+use std::collections::BTreeMap;
+
+use pinyon_model::{Deployment, Index, SchemaField};
+use serde::Serialize;
+
+use super::super::parts::{self, ReadCapacityOut, StatusOut};
+
+/// An index as 2026-07 prints it. Without tags, `tags` is `null`.
+#[derive(Serialize)]
+pub(in crate::control) struct IndexOut<'a> {
+    id: String,
+    name: &'a str,
+    status: StatusOut,
+    host: &'a str,
+    schema: SchemaOut<'a>,
+    deployment: DeploymentOut<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_capacity: Option<ReadCapacityOut<'a>>,
+    deletion_protection: &'static str,
+    tags: Option<&'a BTreeMap<String, String>>,
+}
+
+#[derive(Serialize)]
+struct SchemaOut<'a> {
+    fields: BTreeMap<&'a str, FieldOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct FieldOut<'a> {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dimension: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metric: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filterable: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "deployment_type", rename_all = "lowercase")]
+enum DeploymentOut<'a> {
+    Managed { cloud: &'a str, region: &'a str },
+    Pod { environment: &'a str, pod_type: &'a str, replicas: u32, shards: u32 },
+    Byoc { environment: &'a str },
+}
+
+impl<'a> IndexOut<'a> {
+    pub(in crate::control) fn new(index: &'a Index, host: &'a str) -> Self {
+        let provisioned = !matches!(index.deployment, Deployment::Pod { .. });
+        Self {
+            id: index.id.to_string(),
+            name: index.name.as_str(),
+            status: index.state.into(),
+            host,
+            schema: SchemaOut { fields: index.schema.fields().iter().map(|(name, field)| (name.as_str(), field.into())).collect() },
+            deployment: (&index.deployment).into(),
+            read_capacity: provisioned.then(|| (&index.read_capacity).into()),
+            deletion_protection: parts::deletion_protection_out(index.deletion_protection),
+            tags: (!index.tags.is_empty()).then(|| index.tags.pairs()),
+        }
+    }
+}
+
+impl<'a> From<&'a SchemaField> for FieldOut<'a> {
+    fn from(field: &'a SchemaField) -> Self {
+        let plain = |kind, description: &'a Option<String>| Self {
+            kind,
+            dimension: None,
+            metric: None,
+            filterable: None,
+            description: description.as_deref(),
+        };
+        match field {
+            SchemaField::DenseVector { dimension, metric, description } => {
+                Self { dimension: Some(dimension.get()), metric: Some(metric.as_str()), ..plain(Some("dense_vector"), description) }
+            }
+            SchemaField::SparseVector { description } => plain(Some("sparse_vector"), description),
+            SchemaField::Filterable { description } => Self { filterable: Some(true), ..plain(None, description) },
+        }
+    }
+}
+
+impl<'a> From<&'a Deployment> for DeploymentOut<'a> {
+    fn from(deployment: &'a Deployment) -> Self {
+        match deployment {
+            Deployment::Managed { cloud, region } => DeploymentOut::Managed { cloud, region },
+            Deployment::Byoc { environment } => DeploymentOut::Byoc { environment },
+            Deployment::Pod { environment, pod_type, replicas, shards, indexed: _ } => {
+                DeploymentOut::Pod { environment, pod_type, replicas: *replicas, shards: *shards }
+            }
+        }
+    }
+}

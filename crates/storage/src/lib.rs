@@ -10,6 +10,7 @@ mod data_key;
 mod error;
 #[cfg(any(test, feature = "faults"))]
 pub mod faults;
+mod frame;
 pub mod fs;
 mod key_store;
 mod local;
@@ -25,7 +26,7 @@ pub use data_key::{DataKey, KeyId, NotAuthentic};
 pub use error::{Result, StorageError};
 pub use key_store::KeyStore;
 pub use local::LocalStore;
-pub use log::{Log, LogKind, LogOptions};
+pub use log::{Log, LogCheck, LogKind, LogOptions};
 pub use memory::{BlobFault, BlobOp, MemoryStore};
 pub use root_key::RootKey;
 pub use sealed::{ChunkSize, NamedObject, ObjectKind, SealedObject, SealedReader, SealedStore, SealedWriter};

@@ -1,10 +1,42 @@
-use std::ops::Range;
-use std::sync::Arc;
+//! Sealed objects: a plain header, then chunks, each encrypted and authenticated for its place.
+//!
+//! Numbers are little-endian.
+//!
+//! ```text
+//! header, 96 bytes                                    chunk i (i = 0, 1, ...; an object has at least one)
+//!   0   8  magic "PinySeal"                              0  c  ciphertext, of `chunk size` bytes; the last one of what is left
+//!   8   2  format, 1                                     +  16 tag
+//!  10   2  object kind                                   +  4  crc32c of ciphertext and tag
+//!  12   2  format of the content, the kind's own
+//!  14   1  cipher, 1 = AES-256-GCM
+//!  15   1  log2 of the chunk size, 12 to 24
+//!  16  16  object id, random
+//!  32  16  id of the key it is sealed under
+//!  48  32  salt, random                                object key = HKDF-SHA-256(key, salt, "pinyon object 1")
+//!  80  12  zero                                        nonce = chunk number (8) ‖ zeros (3) ‖ 1 for the last chunk, else 0
+//!  92   4  crc32c of bytes 0..92                       AAD   = header ‖ chunk number (8)
+//! ```
+//!
+//! The header holds kind, format and object id, so the AAD binds each chunk to them, to its place and to the end of the object, and
+//! never to a path: objects can be moved. The plaintext's length follows from the object's size.
+
+mod format;
+mod reader;
+mod store;
+mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use pinyon_model::ObjectId;
 
-use crate::{BlobStore, DataKey, Purpose, PutMode, Result, StorageError, Version};
+use crate::{Result, StorageError, Version};
+
+pub(crate) use format::{Header, Layout};
+pub use reader::SealedReader;
+pub use store::SealedStore;
+pub use writer::SealedWriter;
 
 /// What an object is; part of what it is sealed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +64,18 @@ impl ChunkSize {
     pub const KIB_16: Self = Self(14);
     /// For streams.
     pub const KIB_64: Self = Self(16);
+
+    /// The chunk size of `bytes`: a power of two from 4 KiB to 16 MiB.
+    pub fn from_bytes(bytes: usize) -> Result<Self> {
+        let log2 = bytes.is_power_of_two().then(|| bytes.trailing_zeros() as u8);
+        log2.and_then(Self::from_log2)
+            .ok_or_else(|| StorageError::invalid(format!("a chunk of {bytes} bytes (a power of two from 4 KiB to 16 MiB is allowed)")))
+    }
+
+    fn from_log2(log2: u8) -> Option<Self> {
+        (12..=24).contains(&log2).then_some(Self(log2))
+    }
+
     /// The size in bytes.
     pub fn bytes(self) -> usize {
         1 << self.0
@@ -43,10 +87,12 @@ impl ChunkSize {
 pub struct SealedObject {
     /// Its random id.
     pub id: ObjectId,
-    /// Its name in the store.
+    /// Its name in the store: the folder, and the id in hexadecimal.
     pub name: String,
     /// Bytes of plaintext.
     pub plain_len: u64,
+    /// Bytes in the store.
+    pub stored_len: u64,
 }
 
 /// A small object read whole.
@@ -58,99 +104,4 @@ pub struct NamedObject {
     pub format: u16,
     /// Its version, for compare-and-swap.
     pub version: Version,
-}
-
-fn pending<T>() -> Result<T> {
-    Err(StorageError::invalid("not built yet"))
-}
-
-/// A blob store whose objects are sealed.
-#[derive(Debug, Clone)]
-pub struct SealedStore(Arc<dyn BlobStore>);
-
-impl SealedStore {
-    /// Seals what goes into `store`.
-    pub fn new(store: Arc<dyn BlobStore>) -> Self {
-        Self(store)
-    }
-    /// The store below.
-    pub fn blobs(&self) -> &Arc<dyn BlobStore> {
-        &self.0
-    }
-    /// Begins an object named by its random id in folder `dir`.
-    pub async fn writer(
-        &self,
-        _dir: &str,
-        _kind: ObjectKind,
-        _format: u16,
-        _key: &DataKey,
-        _chunk: ChunkSize,
-        _purpose: Purpose,
-    ) -> Result<SealedWriter> {
-        pending()
-    }
-    /// Stores a small object under a fixed name.
-    #[allow(clippy::too_many_arguments)]
-    pub async fn put_named(
-        &self,
-        _name: &str,
-        _kind: ObjectKind,
-        _format: u16,
-        _key: &DataKey,
-        _plain: &[u8],
-        _mode: PutMode,
-        _purpose: Purpose,
-    ) -> Result<Version> {
-        pending()
-    }
-    /// Reads a small object whole.
-    pub async fn get_named(&self, _name: &str, _kind: ObjectKind, _key: &DataKey) -> Result<NamedObject> {
-        pending()
-    }
-    /// Opens an object for reading.
-    pub async fn open(&self, _name: &str, _kind: ObjectKind, _key: &DataKey) -> Result<SealedReader> {
-        pending()
-    }
-}
-
-/// An object being written.
-#[derive(Debug)]
-pub struct SealedWriter(());
-
-impl SealedWriter {
-    /// Appends plaintext.
-    pub async fn write(&mut self, _plain: &[u8]) -> Result<()> {
-        pending()
-    }
-    /// Makes the object durable and visible.
-    pub async fn finish(self) -> Result<SealedObject> {
-        pending()
-    }
-}
-
-/// An open object. Cheap to share.
-#[derive(Debug)]
-pub struct SealedReader(());
-
-impl SealedReader {
-    /// Bytes of plaintext.
-    pub fn plain_len(&self) -> u64 {
-        0
-    }
-    /// The format its writer gave.
-    pub fn format(&self) -> u16 {
-        0
-    }
-    /// These ranges of plaintext, in the order asked, with one batched read.
-    pub async fn read_ranges(&self, _ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        pending()
-    }
-    /// All of the plaintext.
-    pub async fn read_all(&self) -> Result<Bytes> {
-        pending()
-    }
-    /// Reads and authenticates every byte.
-    pub async fn verify(&self) -> Result<()> {
-        pending()
-    }
 }

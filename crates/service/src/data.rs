@@ -2,37 +2,62 @@
 
 use pinyon_engine::{FetchAnswer, FetchPage, IndexStats, ListAnswer, QueryAnswer, UpdateAck, WriteAck};
 use pinyon_model::{
-    DeleteSelector, Filter, ListPage, MetadataSchema, NamespaceDescription, NamespaceName, Prefix, Query, Record, RecordId, Result, Update,
+    DeleteSelector, Deployment, Error, ErrorCode, Filter, ListPage, MetadataSchema, NamespaceDescription, NamespaceName, Prefix, Query,
+    Record, RecordId, Result, Update, UpdateTarget,
+    limits::{IDS_MAX, LIST_LIMIT_MAX, TOP_K_MAX, UPSERT_BYTES_MAX, UPSERT_RECORDS_MAX},
 };
 
-use crate::{IndexRef, OpContext, Service, service::later};
+use crate::{IndexRef, OpContext, Service, authorize::Action};
+
+/// Authorizes the action, runs the call on the engine's handle and closes the record with what came of it.
+macro_rules! on_index {
+    ($self:ident, $ctx:ident, $action:ident, $index:ident, |$handle:ident| $call:expr) => {{
+        let authorized = $self.authorize($ctx, Action::$action, $index.clone()).await?;
+        let result = async {
+            let $handle = authorized.handle($self.engine())?;
+            $call
+        }
+        .await;
+        authorized.close(result).await
+    }};
+}
 
 impl Service {
     /// Puts records in place of what their ids named before. 1 to 1,000 records, 2 MB as Pinecone counts them.
     pub async fn upsert(&self, ctx: &OpContext, index: &IndexRef, namespace: &NamespaceName, records: Vec<Record>) -> Result<WriteAck> {
-        let _ = (ctx, index, namespace, records);
-        later()
+        on_index!(self, ctx, Upsert, index, |handle| {
+            check_count("Upsert takes", "records", records.len(), UPSERT_RECORDS_MAX)?;
+            let size: usize = records.iter().map(Record::size_bytes).sum();
+            if size > UPSERT_BYTES_MAX {
+                return Err(Error::invalid(format!("The upsert counts {size} bytes; at most {UPSERT_BYTES_MAX} are allowed")));
+            }
+            handle.upsert(namespace, records).await
+        })
     }
+
     /// Changes records that are there.
     pub async fn update(&self, ctx: &OpContext, index: &IndexRef, namespace: &NamespaceName, update: Update) -> Result<UpdateAck> {
-        let _ = (ctx, index, namespace, update);
-        later()
+        on_index!(self, ctx, Update, index, |handle| handle.update(namespace, update.checked()?).await)
     }
+
     /// Deletes records. `NotFound` when the namespace was never made.
     pub async fn delete(&self, ctx: &OpContext, index: &IndexRef, namespace: &NamespaceName, which: DeleteSelector) -> Result<WriteAck> {
-        let _ = (ctx, index, namespace, which);
-        later()
+        on_index!(self, ctx, Delete, index, |handle| handle.delete(namespace, which.checked()?).await)
     }
+
     /// Searches.
     pub async fn query(&self, ctx: &OpContext, index: &IndexRef, namespace: &NamespaceName, query: Query) -> Result<QueryAnswer> {
-        let _ = (ctx, index, namespace, query);
-        later()
+        on_index!(self, ctx, Query, index, |handle| handle.query(namespace, query.checked()?).await)
     }
+
     /// Reads 1 to 1,000 records by their ids.
     pub async fn fetch(&self, ctx: &OpContext, index: &IndexRef, namespace: &NamespaceName, ids: Vec<RecordId>) -> Result<FetchAnswer> {
-        let _ = (ctx, index, namespace, ids);
-        later()
+        on_index!(self, ctx, Fetch, index, |handle| {
+            check_count("Fetch takes", "ids", ids.len(), IDS_MAX)?;
+            handle.fetch(namespace, ids).await
+        })
     }
+
     /// Reads the records that match a filter, in the order of their ids: at most `limit` (1 to 10,000) of those after `after`.
     pub async fn fetch_by_metadata(
         &self,
@@ -43,9 +68,15 @@ impl Service {
         limit: u32,
         after: Option<RecordId>,
     ) -> Result<FetchPage> {
-        let _ = (ctx, index, namespace, filter, limit, after);
-        later()
+        on_index!(self, ctx, FetchByMetadata, index, |handle| {
+            if filter.is_empty() {
+                return Err(Error::invalid("Empty filter provided for fetch by metadata request"));
+            }
+            check_limit(limit, TOP_K_MAX)?;
+            handle.fetch_by_metadata(namespace, filter, limit, after).await
+        })
     }
+
     /// Ids in bytewise order: at most `limit` (1 to 100) of those that begin with `prefix` and come after `after`.
     pub async fn list(
         &self,
@@ -56,14 +87,34 @@ impl Service {
         limit: u32,
         after: Option<RecordId>,
     ) -> Result<ListAnswer> {
-        let _ = (ctx, index, namespace, prefix, limit, after);
-        later()
+        on_index!(self, ctx, ListRecords, index, |handle| {
+            check_limit(limit, LIST_LIMIT_MAX)?;
+            handle.list(namespace, prefix, limit, after).await
+        })
     }
-    /// Counts records. A filter that is not empty is refused on a serverless index; on a pod index only what matches is counted.
+
+    /// Counts records. A filter that is not empty is refused on a serverless index; on a pod index only what matches is counted, and
+    /// namespaces without a match are left out.
     pub async fn stats(&self, ctx: &OpContext, index: &IndexRef, filter: Option<Filter>) -> Result<IndexStats> {
-        let _ = (ctx, index, filter);
-        later()
+        on_index!(self, ctx, DescribeIndexStats, index, |handle| {
+            let Some(filter) = filter.filter(|f| !f.is_empty()) else { return handle.stats().await };
+            if !matches!(index.stored().index.deployment, Deployment::Pod { .. }) {
+                return Err(Error::invalid("Serverless and BYOC indexes do not support describing index stats with a metadata filter"));
+            }
+            let mut counted = IndexStats::default();
+            for namespace in handle.stats().await?.namespaces.into_keys() {
+                let target = UpdateTarget::Filter { filter: filter.clone(), dry_run: true };
+                let count_only = Update { target, dense: None, sparse: None, set_metadata: None };
+                let matched = handle.update(&namespace, count_only).await?.matched.unwrap_or(0);
+                if matched > 0 {
+                    counted.total += matched;
+                    counted.namespaces.insert(namespace, matched);
+                }
+            }
+            Ok(counted)
+        })
     }
+
     /// Makes an empty namespace.
     pub async fn create_namespace(
         &self,
@@ -72,9 +123,20 @@ impl Service {
         name: NamespaceName,
         schema: Option<MetadataSchema>,
     ) -> Result<NamespaceDescription> {
-        let _ = (ctx, index, name, schema);
-        later()
+        on_index!(self, ctx, CreateNamespace, index, |handle| {
+            if name.is_default() {
+                return Err(Error::invalid(format!("'{}' names the default namespace, which cannot be created", NamespaceName::DEFAULT)));
+            }
+            let (_, there) = handle.list_namespaces(&Prefix::default(), 1, None).await?;
+            let max = self.limits().namespaces_per_index;
+            if there >= u64::from(max) {
+                let told = format!("The index has reached its limit of {max} namespaces; delete one, or raise the limit");
+                return Err(Error::new(ErrorCode::QuotaExceeded, told));
+            }
+            handle.create_namespace(name, schema).await
+        })
     }
+
     /// Namespaces in bytewise order: at most `limit` (1 to 100) of those that begin with `prefix` and come after `after`; and how many
     /// begin with it in all.
     pub async fn list_namespaces(
@@ -85,17 +147,27 @@ impl Service {
         limit: u32,
         after: Option<&str>,
     ) -> Result<(ListPage<NamespaceDescription>, u64)> {
-        let _ = (ctx, index, prefix, limit, after);
-        later()
+        on_index!(self, ctx, ListNamespaces, index, |handle| {
+            check_limit(limit, LIST_LIMIT_MAX)?;
+            handle.list_namespaces(prefix, limit, after).await
+        })
     }
+
     /// Describes one namespace.
     pub async fn describe_namespace(&self, ctx: &OpContext, index: &IndexRef, name: &NamespaceName) -> Result<NamespaceDescription> {
-        let _ = (ctx, index, name);
-        later()
+        on_index!(self, ctx, DescribeNamespace, index, |handle| handle.describe_namespace(name).await)
     }
+
     /// Deletes a namespace with all its records.
     pub async fn delete_namespace(&self, ctx: &OpContext, index: &IndexRef, name: &NamespaceName) -> Result<()> {
-        let _ = (ctx, index, name);
-        later()
+        on_index!(self, ctx, DeleteNamespace, index, |handle| handle.delete_namespace(name).await)
     }
+}
+
+fn check_count(takes: &str, what: &str, n: usize, max: usize) -> Result<()> {
+    if (1..=max).contains(&n) { Ok(()) } else { Err(Error::invalid(format!("{takes} 1 to {max} {what}, but got {n}"))) }
+}
+
+fn check_limit(limit: u32, max: u32) -> Result<()> {
+    if (1..=max).contains(&limit) { Ok(()) } else { Err(Error::invalid(format!("limit is {limit}; it must be between 1 and {max}"))) }
 }

@@ -5,27 +5,33 @@
 
 mod api_key;
 mod audit;
+mod authorize;
+mod catalog;
+mod check;
 mod clock;
 mod codec;
 mod context;
 mod data;
+mod descriptor;
 mod index;
 mod limits;
 mod operator;
 mod options;
 mod project;
-mod random;
+mod rebuild;
 mod service;
+mod store;
 
 pub use api_key::{ApiKeyInfo, ApiKeySecret, CreatedApiKey, NewApiKey};
 pub use audit::{AuditActor, AuditEvent, AuditOutcome};
+pub use check::{CheckReport, DamagedFile};
 pub use clock::{ManualClock, SystemClock};
 pub use context::OpContext;
 pub use index::IndexRef;
 pub use limits::Limits;
-pub use operator::{CheckReport, DamagedFile, RebuildReport};
 pub use options::{AuthMode, DataPlaneAudit, ServiceOptions};
 pub use pinyon_engine::{Clock, EngineSettings, FetchAnswer, FetchPage, IndexStats, ListAnswer, QueryAnswer, UpdateAck, WriteAck};
 pub use pinyon_storage::RootKey;
 pub use project::{Organization, Project, short_id};
+pub use rebuild::RebuildReport;
 pub use service::Service;

@@ -1,104 +1,102 @@
-//! What the owner of the data directory does: keys, projects, the root key, checks, the catalog's rebuild.
+//! What the owner of the data directory does beside keys: projects and the root key.
 
 use std::sync::Arc;
 
-use pinyon_engine::Clock;
-use pinyon_model::{ApiKeyId, IndexName, ProjectId, Result};
-use pinyon_storage::RootKey;
+use pinyon_model::{Error, ErrorCode, ProjectId, Result};
+use pinyon_storage::{RootKey, random_bytes};
 
-use crate::{ApiKeyInfo, CreatedApiKey, NewApiKey, OpContext, Project, Service, ServiceOptions, service::later};
+use crate::{
+    AuditEvent, OpContext, Project, Service,
+    authorize::{Action, Authorized, Installation},
+    catalog::{Change, Noun},
+    project::short_id,
+};
 
-/// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct CheckReport {
-    /// Indexes looked at.
-    pub indexes: u64,
-    /// Namespaces looked at.
-    pub namespaces: u64,
-    /// Live records.
-    pub records: u64,
-    /// Files read to the end.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Entries of the audit log's chain.
-    pub audit_events: u64,
-    /// What is damaged; empty when all is well.
-    pub damaged: Vec<DamagedFile>,
-}
-
-/// A file that is not what was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DamagedFile {
-    /// Its path below the data directory.
-    pub file: String,
-    /// What is wrong with it.
-    pub what: String,
-}
-
-/// What the catalog's rebuild brought back.
-#[derive(Debug, Clone)]
-pub struct RebuildReport {
-    /// The indexes that are served again, with their projects.
-    pub indexes: Vec<(ProjectId, IndexName)>,
-    /// The folders that hold no readable descriptor, and why.
-    pub unreadable: Vec<DamagedFile>,
-    /// What could not be brought back, one line each.
-    pub lost: Vec<String>,
-    /// A new key with the role ProjectEditor for each project.
-    pub keys: Vec<CreatedApiKey>,
-}
+const PROJECT_NAME_LEN_MAX: usize = 512;
 
 impl Service {
-    /// Makes an API key.
-    pub async fn create_key(self: &Arc<Self>, ctx: &OpContext, new: NewApiKey) -> Result<CreatedApiKey> {
-        let _ = (ctx, new);
-        later()
-    }
-    /// The API keys of one project, or of all, oldest first.
-    pub async fn list_keys(&self, ctx: &OpContext, project: Option<ProjectId>) -> Result<Vec<ApiKeyInfo>> {
-        let _ = (ctx, project);
-        later()
-    }
-    /// Revokes the key that `which` names: its id, or the beginning of its secret when that fits one key only. It is refused from now on.
-    pub async fn revoke_key(self: &Arc<Self>, ctx: &OpContext, which: &str) -> Result<ApiKeyId> {
-        let _ = (ctx, which);
-        later()
-    }
-    /// Makes a project in the default organization.
+    /// Makes a project in the default organization. Its name is 1 to 512 characters and free in the organization.
     pub async fn create_project(self: &Arc<Self>, ctx: &OpContext, name: &str) -> Result<Project> {
-        let _ = (ctx, name);
-        later()
+        let (this, ctx, name) = (Arc::clone(self), ctx.clone(), name.trim().to_owned());
+        self.detached(async move {
+            let mut authorized = this.authorize(&ctx, Action::CreateProject, Installation).await?;
+            let result = this.create_project_authorized(&mut authorized, name, ctx.now_ms).await;
+            authorized.close(result).await
+        })
+        .await
     }
+
+    async fn create_project_authorized(
+        &self,
+        authorized: &mut Authorized<Installation>,
+        name: String,
+        created_at_ms: u64,
+    ) -> Result<Project> {
+        if name.is_empty() || name.chars().count() > PROJECT_NAME_LEN_MAX || name.chars().any(char::is_control) {
+            return Err(Error::invalid(format!("The name of a project has 1 to {PROJECT_NAME_LEN_MAX} printable characters")));
+        }
+        let mut writer = self.catalog().writer().await;
+        let project = self.plan_project(name, created_at_ms)?;
+        authorized.name(project.id.to_string(), project.name.clone());
+        let change = Change::Put(Noun::Project(project.clone()));
+        self.catalog().change(&mut writer, authorized, self.audit(), vec![change]).await?;
+        Ok(project)
+    }
+
+    fn plan_project(&self, name: String, created_at_ms: u64) -> Result<Project> {
+        let tables = self.catalog().tables();
+        if tables.projects.values().any(|p| p.name == name) {
+            return Err(Error::already_exists(format!("There is a project '{}' already", name.escape_debug())));
+        }
+        let max = self.limits().projects_per_organization;
+        if tables.projects.len() >= max as usize {
+            let told = format!("The organization has reached its limit of {max} projects");
+            return Err(Error::new(ErrorCode::QuotaExceeded, told));
+        }
+        // Host names tell projects apart by a part of the id only: one that is taken is drawn again.
+        let id = std::iter::repeat_with(|| ProjectId::from_random(random_bytes()))
+            .take(64)
+            .find(|id| tables.project_by_short_id(&short_id(*id)).is_none())
+            .ok_or_else(|| Error::internal("No free project id was drawn"))?;
+        Ok(Project { id, organization_id: tables.defaults().organization, name, created_at_ms })
+    }
+
     /// The projects, oldest first.
     pub async fn list_projects(&self, ctx: &OpContext) -> Result<Vec<Project>> {
-        let _ = ctx;
-        later()
+        let authorized = self.authorize(ctx, Action::ListProjects, Installation).await?;
+        let mut projects: Vec<Project> = self.catalog().tables().projects.values().cloned().collect();
+        projects.sort_by_key(|p| (p.created_at_ms, p.id));
+        authorized.close(Ok(projects)).await
     }
-    /// Seals the key store under a new root key; the data stays as it is.
+
+    /// Seals the key store under a new root key; the data stays as it is. Keep the new key safe before this is called: from its return
+    /// on, nothing opens without it.
     pub async fn rotate_root(self: &Arc<Self>, ctx: &OpContext, new: RootKey) -> Result<()> {
-        let _ = (ctx, new);
-        later()
+        let (this, ctx) = (Arc::clone(self), ctx.clone());
+        self.detached(async move {
+            let mut authorized = this.authorize(&ctx, Action::RotateRootKey, Installation).await?;
+            authorized.name(new.fingerprint().to_string(), "");
+            let result = this.store().keys().rotate_root(new.clone()).await.map_err(Error::from);
+            if result.is_ok() {
+                this.replace_root(new);
+            }
+            authorized.close(result).await
+        })
+        .await
     }
-    /// The root key as text with a checksum, to be kept where the data is not.
+
+    /// The root key, to be kept where the data is not.
     pub async fn export_root(&self, ctx: &OpContext) -> Result<RootKey> {
-        let _ = ctx;
-        later()
+        let mut authorized = self.authorize(ctx, Action::ExportRootKey, Installation).await?;
+        let root = self.root();
+        authorized.name(root.fingerprint().to_string(), "");
+        authorized.close(Ok(root)).await
     }
-    /// Reads and verifies every stored byte of a running service.
-    pub async fn check(&self, ctx: &OpContext) -> Result<CheckReport> {
-        let _ = ctx;
-        later()
-    }
-    /// Reads and verifies every stored byte of a data directory that no server has open, however damaged.
-    pub async fn check_offline(options: ServiceOptions, clock: Arc<dyn Clock>) -> Result<CheckReport> {
-        let _ = (options, clock);
-        later()
-    }
-    /// Makes the catalog anew from what lies in storage, after its file was lost, damaged or put back from an older copy. The old
-    /// file is set aside.
-    pub async fn rebuild_catalog(options: ServiceOptions, clock: Arc<dyn Clock>) -> Result<RebuildReport> {
-        let _ = (options, clock);
-        later()
+
+    /// Every entry of the audit log, oldest first.
+    pub async fn audit_events(&self, ctx: &OpContext) -> Result<Vec<AuditEvent>> {
+        let authorized = self.authorize(ctx, Action::ReadAuditLog, Installation).await?;
+        let events = self.audit().events().await;
+        authorized.close(events).await
     }
 }

@@ -1,49 +1,267 @@
-use std::sync::Arc;
+use std::{
+    future::Future,
+    ops::RangeInclusive,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
 
-use pinyon_engine::Clock;
-use pinyon_model::{Error, Principal, ProjectId, Result};
+use pinyon_engine::{Clock, Engine};
+use pinyon_model::{ApiKeyId, Error, ErrorCode, OrganizationId, Principal, ProjectId, Result, Role};
+use pinyon_storage::{DataKey, RootKey, random_bytes};
+use tokio::task::JoinHandle;
 
-use crate::{CreatedApiKey, ServiceOptions};
+use crate::{
+    AuthMode, CreatedApiKey, DataPlaneAudit, Limits, NewApiKey, OpContext, Organization, Project, ServiceOptions,
+    audit::{self, Audit},
+    authorize::{Action, Authorized, Installation},
+    catalog::{self, Catalog, Change, Defaults, Noun},
+    index::StoredIndex,
+    store::Store,
+};
 
-pub(crate) fn later<T>() -> Result<T> {
-    Err(Error::unimplemented("Not there yet"))
-}
+/// The system key that the hashes of API-key secrets are made with.
+const HASH_KEY: &str = "api-keys";
+/// How often counted refusals are looked through.
+const TICK_MS: u64 = 10_000;
 
 /// One data directory, opened: everything that can be asked of it.
 pub struct Service {
-    default_project: ProjectId,
+    store: Store,
+    audit: Arc<Audit>,
+    catalog: Catalog,
+    engine: Engine,
+    key_hasher: Arc<DataKey>,
+    root: Mutex<RootKey>,
+    clock: Arc<dyn Clock>,
+    auth: AuthMode,
+    limits: Limits,
+    ports: Option<RangeInclusive<u16>>,
+    data_plane_audit: DataPlaneAudit,
+    bootstrap: Mutex<Option<CreatedApiKey>>,
+    ticker: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Service {
     /// Opens a data directory, or makes one: takes its lock, then opens keys, audit log, catalog and engine in this order, and ends
-    /// what a deletion that was cut short left behind. `Unavailable` when another process has it, `DataLoss` (naming the file) when
-    /// something is damaged, `FailedPrecondition` when the root key is another or the catalog fell back in time.
+    /// what a deletion that was cut short left behind. `FailedPrecondition` when another process has it, the root key is another, or
+    /// the catalog is gone or older than the audit log knows; `DataLoss`, naming the file, when it is damaged.
     pub async fn open(options: ServiceOptions, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
-        let _ = (options, clock);
-        later()
+        let service = Arc::new(Self::assemble(options, clock).await?);
+        if service.catalog.default_project().is_none() {
+            service.bootstrap("default").await?;
+        }
+        service.assign_ports().await?;
+        service.sweep().await?;
+        let ticker = tokio::spawn(tick(Arc::downgrade(&service), Arc::clone(&service.clock)));
+        *lock(&service.ticker) = Some(ticker);
+        Ok(service)
+    }
+
+    async fn assemble(options: ServiceOptions, clock: Arc<dyn Clock>) -> Result<Self> {
+        let root = options.root_key.clone();
+        let store = Store::open(options.data_dir.clone(), options.key_dir.clone(), options.reserve_bytes, options.root_key.clone()).await?;
+        let audit = Audit::open(store.clone(), Arc::clone(&clock)).await?;
+        let catalog_key = store.keys().system_key(catalog::KEY).await?;
+        let is_new = is_new(&store, &audit).await?;
+        let path = store.path().join(catalog::FILE);
+        if !is_new && store.blobs().head(catalog::FILE).await.is_err_and(|e| e.is_not_found()) {
+            return Err(Error::new(
+                ErrorCode::FailedPrecondition,
+                format!(
+                    "{} is gone from {}. Put it back, or make it anew with 'pinyon catalog rebuild'",
+                    catalog::FILE,
+                    store.path().display()
+                ),
+            ));
+        }
+        let catalog = Catalog::open(path, catalog_key, is_new).await?;
+        if !audit.is_damaged().await {
+            catalog.reconcile(&audit).await?;
+        }
+        Self::with_parts(options, root, store, audit, catalog, clock).await
+    }
+
+    pub(crate) async fn with_parts(
+        options: ServiceOptions,
+        root: RootKey,
+        store: Store,
+        audit: Audit,
+        catalog: Catalog,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let key_hasher = store.keys().system_key(HASH_KEY).await?;
+        let keys = Arc::clone(store.keys());
+        let engine =
+            Engine::open(Arc::clone(store.blobs()), store.path().to_owned(), keys, Arc::clone(&clock), options.engine.clone()).await?;
+        Ok(Self {
+            store,
+            audit: Arc::new(audit),
+            catalog,
+            engine,
+            key_hasher,
+            root: Mutex::new(root),
+            clock,
+            auth: options.auth,
+            limits: options.limits,
+            ports: options.ports,
+            data_plane_audit: options.data_plane_audit,
+            bootstrap: Mutex::new(None),
+            ticker: Mutex::new(None),
+        })
     }
 
     /// The key that was made when the data directory was; there once, for whoever asks first.
     pub fn take_bootstrap_key(&self) -> Option<CreatedApiKey> {
-        None
-    }
-
-    /// Who holds this secret. `source` is the caller's address, which unknown secrets are counted by.
-    pub async fn authenticate(&self, secret: Option<&str>, source: &str) -> Result<Arc<Principal>> {
-        let _ = (secret, source);
-        later()
+        lock(&self.bootstrap).take()
     }
 
     /// The project that the first start made, and that the operator's control-plane calls act on.
     pub fn default_project(&self) -> ProjectId {
-        self.default_project
+        self.catalog.tables().defaults().project
     }
 
-    /// Whether the next request can be served: the catalog and the audit log can be written.
+    /// Whether changes can be made: the last entry of the audit log could be written.
     pub fn is_ready(&self) -> bool {
-        false
+        self.audit.is_writable()
     }
 
     /// Ends background work and writes what is still counted. Everything acknowledged is durable without it.
-    pub async fn close(&self) {}
+    pub async fn close(&self) {
+        if let Some(ticker) = lock(&self.ticker).take() {
+            ticker.abort();
+        }
+        self.engine.close().await;
+        self.catalog.close().await;
+        self.audit.close().await;
+    }
+
+    /// Runs a change to its end even if the caller goes away, so that no step of it is left out.
+    pub(crate) async fn detached<T: Send + 'static>(&self, change: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        tokio::spawn(change).await.unwrap_or_else(|_| Err(Error::internal("The change ended unexpectedly; look whether it was made")))
+    }
+
+    /// Organization, project and a key of the first start, in one change.
+    pub(crate) async fn bootstrap(&self, name: &str) -> Result<()> {
+        let ctx = OpContext::internal(Principal::System, self.clock.now_ms());
+        let mut authorized = self.authorize(&ctx, Action::CreateProject, Installation).await?;
+        let result = self.bootstrap_authorized(&mut authorized, name, ctx.now_ms).await;
+        let key = authorized.close(result).await?;
+        *lock(&self.bootstrap) = Some(key);
+        Ok(())
+    }
+
+    async fn bootstrap_authorized(&self, authorized: &mut Authorized<Installation>, name: &str, now_ms: u64) -> Result<CreatedApiKey> {
+        let mut writer = self.catalog.writer().await;
+        let organization = Organization { id: OrganizationId::from_random(random_bytes()), name: name.to_owned(), created_at_ms: now_ms };
+        let project = Project {
+            id: ProjectId::from_random(random_bytes()),
+            organization_id: organization.id,
+            name: name.to_owned(),
+            created_at_ms: now_ms,
+        };
+        let new = NewApiKey { name: "bootstrap".to_owned(), project_id: None, roles: vec![Role::ProjectEditor], secret: None };
+        let (created, stored) = self.prepare_key(new, project.id, now_ms)?;
+        authorized.name(project.id.to_string(), name);
+        authorized.note("api_key", created.key.id.to_string());
+        let defaults = Defaults { organization: organization.id, project: project.id };
+        let changes = vec![
+            Change::Put(Noun::Organization(organization)),
+            Change::Put(Noun::Project(project)),
+            Change::Put(Noun::ApiKey(stored)),
+            Change::SetDefaults(defaults),
+        ];
+        self.catalog.change(&mut writer, authorized, &self.audit, changes).await?;
+        Ok(created)
+    }
+
+    /// Gives a port to each index that was made when indexes had none.
+    async fn assign_ports(&self) -> Result<()> {
+        if self.ports.is_none() {
+            return Ok(());
+        }
+        let without: Vec<Arc<StoredIndex>> =
+            self.catalog.tables().indexes.values().map(|i| i.stored()).filter(|s| s.index.port.is_none()).collect();
+        for old in without {
+            let ctx = OpContext::internal(Principal::System, self.clock.now_ms());
+            let mut authorized = self.authorize(&ctx, Action::ConfigureIndex, Installation).await?;
+            authorized.name(old.index.name.as_str(), old.index.name.as_str());
+            let result = self.assign_port(&mut authorized, (*old).clone()).await;
+            authorized.close(result).await?;
+        }
+        Ok(())
+    }
+
+    async fn assign_port(&self, authorized: &mut Authorized<Installation>, mut stored: StoredIndex) -> Result<()> {
+        let mut writer = self.catalog.writer().await;
+        stored.index.port = self.free_port(&self.catalog.tables())?;
+        authorized.note("port", stored.index.port.map(|p| p.to_string()).unwrap_or_default());
+        self.descriptor(&stored)?.write(&self.store, pinyon_storage::Purpose::Essential).await?;
+        self.catalog.change(&mut writer, authorized, &self.audit, vec![Change::Put(Noun::Index(stored))]).await
+    }
+
+    pub(crate) fn any_key_principal(&self) -> Arc<Principal> {
+        Arc::new(Principal::ApiKey {
+            id: ApiKeyId::from_bytes([0; 16]),
+            name: "any key".to_owned(),
+            project_id: self.default_project(),
+            roles: vec![Role::ProjectEditor],
+        })
+    }
+
+    pub(crate) fn replace_root(&self, new: RootKey) {
+        *lock(&self.root) = new;
+    }
+    pub(crate) fn root(&self) -> RootKey {
+        lock(&self.root).clone()
+    }
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+    pub(crate) fn audit(&self) -> &Arc<Audit> {
+        &self.audit
+    }
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+    pub(crate) fn key_hasher(&self) -> &DataKey {
+        &self.key_hasher
+    }
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+    pub(crate) fn auth(&self) -> AuthMode {
+        self.auth
+    }
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+    pub(crate) fn ports(&self) -> Option<&RangeInclusive<u16>> {
+        self.ports.as_ref()
+    }
+    pub(crate) fn data_plane_audit(&self) -> DataPlaneAudit {
+        self.data_plane_audit
+    }
+}
+
+/// Whether nothing was ever kept here: then a catalog that is not there is no loss.
+async fn is_new(store: &Store, audit: &Audit) -> Result<bool> {
+    let has_history = audit.is_damaged().await || audit.head().await.is_ok_and(|h| h.generation > 0);
+    Ok(!has_history && store.blobs().list("indexes/").await?.is_empty())
+}
+
+/// Writes counted refusals once their minute is over, for as long as the service lives.
+async fn tick(service: Weak<Service>, clock: Arc<dyn Clock>) {
+    loop {
+        clock.wait_ms(TICK_MS).await;
+        let Some(service) = service.upgrade() else { return };
+        if let Err(error) = service.audit.tick().await {
+            tracing::error!(%error, folder = audit::FOLDER, "the audit log cannot be written");
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,10 +1,14 @@
 //! API keys: what proves who a caller is, and what it may do.
 
+mod calls;
 mod secret;
 
-use pinyon_model::{ApiKeyId, ProjectId, Role};
+use std::sync::Arc;
+
+use pinyon_model::{ApiKeyId, Principal, ProjectId, Role};
 
 pub use secret::ApiKeySecret;
+pub(crate) use secret::parse;
 
 /// An API key as it may be shown: all but its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,4 +47,20 @@ pub struct CreatedApiKey {
     pub key: ApiKeyInfo,
     /// Its secret.
     pub secret: ApiKeySecret,
+}
+
+/// A key as it is held in memory, ready to answer who asks.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyEntry {
+    pub(crate) info: ApiKeyInfo,
+    pub(crate) secret_hash: [u8; 32],
+    pub(crate) principal: Arc<Principal>,
+}
+
+impl KeyEntry {
+    pub(crate) fn new(info: ApiKeyInfo, secret_hash: [u8; 32]) -> Self {
+        let principal =
+            Arc::new(Principal::ApiKey { id: info.id, name: info.name.clone(), project_id: info.project_id, roles: info.roles.clone() });
+        Self { info, secret_hash, principal }
+    }
 }

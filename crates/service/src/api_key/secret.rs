@@ -10,9 +10,8 @@ use std::fmt;
 
 use aws_lc_rs::digest;
 use pinyon_model::{ApiKeyId, Error, Result};
+use pinyon_storage::random_bytes;
 use zeroize::Zeroizing;
-
-use crate::random;
 
 const PREFIX: &str = "pcsk_";
 const ID_DIGITS: usize = 22;
@@ -33,8 +32,8 @@ impl fmt::Debug for ApiKeySecret {
 
 impl ApiKeySecret {
     /// A new secret for this key.
-    pub(crate) fn generate(id: ApiKeyId) -> Result<Self> {
-        let random: Zeroizing<[u8; 32]> = Zeroizing::new(random::bytes()?);
+    pub(crate) fn generate(id: ApiKeyId) -> Self {
+        let random: Zeroizing<[u8; 32]> = Zeroizing::new(random_bytes());
         let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + ID_DIGITS + 1 + SECRET_DIGITS + CHECKSUM_DIGITS));
         text.push_str(PREFIX);
         push_base62(&mut text, id.as_bytes(), ID_DIGITS);
@@ -42,7 +41,7 @@ impl ApiKeySecret {
         push_base62(&mut text, &*random, SECRET_DIGITS);
         let checksum = checksum(&text);
         text.push_str(&checksum);
-        Ok(Self(text))
+        Self(text)
     }
 
     /// An existing secret of any printable shape, 8 to 512 characters without spaces.
@@ -117,9 +116,9 @@ mod tests {
 
     #[test]
     fn shape_and_id_read_back() {
-        for bytes in [[0; 16], [255; 16], random::bytes().unwrap()] {
+        for bytes in [[0; 16], [255; 16], random_bytes()] {
             let id = ApiKeyId::from_bytes(bytes);
-            let secret = ApiKeySecret::generate(id).unwrap();
+            let secret = ApiKeySecret::generate(id);
             assert_eq!(secret.reveal().len(), 77);
             assert_eq!(parse(secret.reveal()), Some(id));
             assert!(secret.reveal()[5..].bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
@@ -129,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_changed_character_is_noticed() {
-        let secret = ApiKeySecret::generate(ApiKeyId::from_bytes([7; 16])).unwrap();
+        let secret = ApiKeySecret::generate(ApiKeyId::from_bytes([7; 16]));
         let text = secret.reveal();
         for i in 0..text.len() {
             let mut changed = text.as_bytes().to_vec();

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// Who did it, as the log keeps it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct AuditActor {
     /// The principal's id; empty when nobody known asked.
     pub principal_id: String,
@@ -17,9 +17,10 @@ pub struct AuditActor {
 }
 
 /// What came of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AuditOutcome {
     /// Done.
+    #[default]
     Success,
     /// Refused or failed.
     Failure {
@@ -31,7 +32,7 @@ pub enum AuditOutcome {
 }
 
 /// One entry of the audit log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuditEvent {
     /// The event's own id, a UUID.
     pub id: [u8; 16],

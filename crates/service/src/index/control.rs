@@ -1,54 +1,237 @@
 use std::sync::Arc;
 
-use pinyon_model::{Index, IndexChange, IndexSpec, Result};
+use pinyon_model::{
+    DeletionProtection, Deployment, Error, ErrorCode, Index, IndexChange, IndexId, IndexName, IndexSpec, IndexState, ProjectId, Result,
+};
+use pinyon_storage::{Purpose, random_bytes};
+use tokio::sync::watch;
 
-use crate::{IndexRef, OpContext, Service, service::later};
+use super::{IndexRef, StoredIndex, not_found, options, rules};
+use crate::{
+    OpContext, Service,
+    authorize::{Action, Authorized, ProjectScope},
+    catalog::{Change, Noun, Tables},
+    descriptor::Descriptor,
+};
+
+/// What is asked of the disk for a new index before anything of it is written.
+const NEW_INDEX_BYTES: u64 = 256 * 1024;
 
 impl Service {
     /// Makes an index in the caller's project. `Ready` in the answer means that its first request succeeds. A name is made up when
     /// none is given. `AlreadyExists` when the name is taken, `QuotaExceeded` when the project or the port range is full,
     /// `Unavailable` when the disk is.
     pub async fn create_index(self: &Arc<Self>, ctx: &OpContext, spec: IndexSpec) -> Result<Index> {
-        let _ = (ctx, spec);
-        later()
+        let (this, ctx) = (Arc::clone(self), ctx.clone());
+        self.detached(async move {
+            let scope = this.scope(&ctx, spec.name.as_ref().map(IndexName::as_str));
+            let mut authorized = this.authorize(&ctx, Action::CreateIndex, scope).await?;
+            let result = this.create_authorized(&mut authorized, spec, ctx.now_ms).await;
+            authorized.close(result).await
+        })
+        .await
     }
+
     /// The indexes of the caller's project, ordered by name.
     pub async fn list_indexes(&self, ctx: &OpContext) -> Result<Vec<Index>> {
-        let _ = ctx;
-        later()
+        let authorized = self.authorize(ctx, Action::ListIndexes, self.scope(ctx, None)).await?;
+        let indexes = self.catalog().tables().indexes_of(authorized.resource().id).map(IndexRef::describe).collect();
+        authorized.close(Ok(indexes)).await
     }
+
     /// One index of the caller's project. `NotFound` for a name that is not there, is not valid, or is another project's.
     pub async fn describe_index(&self, ctx: &OpContext, name: &str) -> Result<Index> {
-        let _ = (ctx, name);
-        later()
+        Ok(self.find_index(ctx, name).await?.describe())
     }
+
+    /// The index of this name in the caller's project, to work with: for callers that have no host. As [`Service::describe_index`].
+    pub async fn find_index(&self, ctx: &OpContext, name: &str) -> Result<IndexRef> {
+        let authorized = self.authorize(ctx, Action::DescribeIndex, self.scope(ctx, Some(name))).await?;
+        let found = self.index_in(&authorized, name);
+        authorized.close(found).await
+    }
+
     /// Changes an index and answers what it is now.
     pub async fn configure_index(self: &Arc<Self>, ctx: &OpContext, name: &str, change: IndexChange) -> Result<Index> {
-        let _ = (ctx, name, change);
-        later()
+        let (this, ctx, name) = (Arc::clone(self), ctx.clone(), name.to_owned());
+        self.detached(async move {
+            let mut authorized = this.authorize(&ctx, Action::ConfigureIndex, this.scope(&ctx, Some(&name))).await?;
+            let result = this.configure_authorized(&mut authorized, &name, change).await;
+            authorized.close(result).await
+        })
+        .await
     }
+
     /// Deletes an index with everything in it. `Forbidden` while it is protected.
     pub async fn delete_index(self: &Arc<Self>, ctx: &OpContext, name: &str) -> Result<()> {
-        let _ = (ctx, name);
-        later()
+        let (this, ctx, name) = (Arc::clone(self), ctx.clone(), name.to_owned());
+        self.detached(async move {
+            let mut authorized = this.authorize(&ctx, Action::DeleteIndex, this.scope(&ctx, Some(&name))).await?;
+            let result = this.delete_authorized(&mut authorized, &name).await;
+            authorized.close(result).await
+        })
+        .await
     }
 
     /// The index served on this port.
     pub fn resolve_index_by_port(&self, port: u16) -> Option<IndexRef> {
-        let _ = port;
-        None
+        self.catalog().tables().index_by_port(port).cloned()
     }
+
     /// The index that a host name `NAME-PROJECT` speaks of, by the project's short id.
     pub fn resolve_index_by_name(&self, project_short_id: &str, name: &str) -> Option<IndexRef> {
-        let _ = (project_short_id, name);
-        None
+        let name = IndexName::new(name).ok()?;
+        let tables = self.catalog().tables();
+        tables.index_by_name(tables.project_by_short_id(project_short_id)?, &name).cloned()
     }
+
     /// Every port that an index is served on now, ascending: the listeners to open at start.
     pub fn index_ports(&self) -> Vec<u16> {
-        Vec::new()
+        self.catalog().tables().ports().collect()
     }
+
     /// A receiver that is told whenever an index comes or goes, so that listeners can follow.
-    pub fn index_changes(&self) -> tokio::sync::watch::Receiver<u64> {
-        tokio::sync::watch::channel(0).1
+    pub fn index_changes(&self) -> watch::Receiver<u64> {
+        self.catalog().changes()
     }
+
+    fn scope(&self, ctx: &OpContext, index: Option<&str>) -> ProjectScope {
+        ProjectScope { id: ctx.project_id().unwrap_or_else(|| self.default_project()), index: index.map(str::to_owned) }
+    }
+
+    fn index_in(&self, authorized: &Authorized<ProjectScope>, name: &str) -> Result<IndexRef> {
+        let found = IndexName::new(name).ok().and_then(|n| self.catalog().tables().index_by_name(authorized.resource().id, &n).cloned());
+        found.ok_or_else(|| not_found(name))
+    }
+
+    async fn create_authorized(&self, authorized: &mut Authorized<ProjectScope>, spec: IndexSpec, now_ms: u64) -> Result<Index> {
+        rules::check_spec(&spec)?;
+        let project = authorized.resource().id;
+        let mut writer = self.catalog().writer().await;
+        let stored = self.plan_index(project, spec, now_ms)?;
+        let index = stored.index.clone();
+        authorized.name(index.name.as_str(), index.name.as_str());
+        authorized.note("index_id", index.id.to_string());
+        self.store().space().take(NEW_INDEX_BYTES, Purpose::Data)?;
+
+        let made = async {
+            self.engine().create_index(index.id, &options(&index)).await?;
+            self.descriptor(&stored)?.write(self.store(), Purpose::Data).await?;
+            let change = Change::Put(Noun::Index(stored));
+            self.catalog().change(&mut writer, authorized, self.audit(), vec![change]).await
+        }
+        .await;
+        // A row that is there stays, even if what followed it failed: only what has no row may be taken away again.
+        if let Err(error) = made {
+            if !self.catalog().tables().indexes.contains_key(&index.id) {
+                self.remove_storage(index.id).await;
+            }
+            return Err(error);
+        }
+        Ok(index)
+    }
+
+    /// Name, id and port of a new index, if the project may have one more.
+    fn plan_index(&self, project: ProjectId, spec: IndexSpec, now_ms: u64) -> Result<StoredIndex> {
+        let tables = self.catalog().tables();
+        let name = match spec.name {
+            Some(name) => name,
+            None => made_up_name()?,
+        };
+        if tables.index_by_name(project, &name).is_some() {
+            return Err(Error::already_exists("Resource already exists."));
+        }
+        self.check_quota(&tables, project, &spec.deployment)?;
+        let port = self.free_port(&tables)?;
+        let index = Index {
+            id: IndexId::from_random(random_bytes()),
+            project_id: project,
+            name,
+            schema: spec.schema,
+            deployment: spec.deployment,
+            read_capacity: spec.read_capacity,
+            deletion_protection: spec.deletion_protection,
+            tags: spec.tags,
+            state: IndexState::Ready,
+            port,
+        };
+        Ok(StoredIndex { index, created_at_ms: now_ms })
+    }
+
+    fn check_quota(&self, tables: &Tables, project: ProjectId, deployment: &Deployment) -> Result<()> {
+        let is_pod = |d: &Deployment| matches!(d, Deployment::Pod { .. });
+        let same_kind = |i: &&IndexRef| is_pod(&i.stored().index.deployment) == is_pod(deployment);
+        let (max, what) = if is_pod(deployment) {
+            (self.limits().pod_indexes_per_project, "pod")
+        } else {
+            (self.limits().serverless_indexes_per_project, "serverless")
+        };
+        if tables.indexes_of(project).filter(same_kind).count() >= max as usize {
+            let told = format!("The project has reached its limit of {max} {what} indexes; delete one, or raise the limit");
+            return Err(Error::new(ErrorCode::QuotaExceeded, told));
+        }
+        Ok(())
+    }
+
+    /// The lowest port of the range that no index has; none when indexes are told apart by name.
+    pub(crate) fn free_port(&self, tables: &Tables) -> Result<Option<u16>> {
+        let Some(range) = self.ports() else { return Ok(None) };
+        match range.clone().find(|p| tables.index_by_port(*p).is_none()) {
+            Some(port) => Ok(Some(port)),
+            None => Err(Error::new(
+                ErrorCode::QuotaExceeded,
+                format!(
+                    "Every index has a port, and none of {}-{} is free; delete an index, or widen the range",
+                    range.start(),
+                    range.end()
+                ),
+            )),
+        }
+    }
+
+    async fn configure_authorized(&self, authorized: &mut Authorized<ProjectScope>, name: &str, change: IndexChange) -> Result<Index> {
+        let mut writer = self.catalog().writer().await;
+        let found = self.index_in(authorized, name)?;
+        let old = found.stored();
+        let index = rules::changed(&old.index, change)?;
+        authorized.note("index_id", index.id.to_string());
+        let stored = StoredIndex { index: index.clone(), created_at_ms: old.created_at_ms };
+        self.descriptor(&stored)?.write(self.store(), Purpose::Essential).await?;
+        let change = Change::Put(Noun::Index(stored));
+        self.catalog().change(&mut writer, authorized, self.audit(), vec![change]).await?;
+        Ok(index)
+    }
+
+    async fn delete_authorized(&self, authorized: &mut Authorized<ProjectScope>, name: &str) -> Result<()> {
+        let mut writer = self.catalog().writer().await;
+        let found = self.index_in(authorized, name)?;
+        authorized.note("index_id", found.id().to_string());
+        if found.stored().index.deletion_protection == DeletionProtection::Enabled {
+            return Err(Error::forbidden("Deletion protection is enabled for this index. Disable deletion protection before retrying."));
+        }
+        self.catalog().change(&mut writer, authorized, self.audit(), vec![Change::DeleteIndex(found.id())]).await?;
+        drop(writer);
+        self.remove_storage(found.id()).await;
+        Ok(())
+    }
+
+    /// Destroys the keys and removes the folder of an index that has no row. What a failure leaves, the next start finishes.
+    pub(crate) async fn remove_storage(&self, id: IndexId) {
+        if let Err(error) = self.engine().delete_index(id).await {
+            tracing::warn!(%error, index = %id, "the folder of an index could not be removed; the next start will");
+        }
+    }
+
+    pub(crate) fn descriptor(&self, stored: &StoredIndex) -> Result<Descriptor> {
+        let tables = self.catalog().tables();
+        let project = tables.projects.get(&stored.index.project_id).ok_or_else(|| Error::not_found("The project is not there any more"))?;
+        Ok(Descriptor { stored: stored.clone(), organization_id: project.organization_id, project_name: project.name.clone() })
+    }
+}
+
+/// `index-` and ten letters and digits.
+fn made_up_name() -> Result<IndexName> {
+    let digits: String =
+        random_bytes::<10>().iter().map(|b| char::from(b"abcdefghijklmnopqrstuvwxyz234567"[usize::from(b & 31)])).collect();
+    IndexName::new(&format!("index-{digits}"))
 }

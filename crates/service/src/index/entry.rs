@@ -1,13 +1,92 @@
-use pinyon_model::Index;
+use std::sync::{
+    Arc, OnceLock, PoisonError, RwLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+use pinyon_engine::{Engine, IndexHandle, IndexOptions};
+use pinyon_model::{Error, Index, IndexId, IndexName, ProjectId, Result};
+
+use super::StoredIndex;
+use crate::authorize::Authorized;
 
 /// An index that was found by its host, or by its name. Good for as long as it is held: once the index is deleted, its operations
 /// answer `NotFound`. Cheap to clone.
 #[derive(Clone)]
-pub struct IndexRef(std::sync::Arc<Index>);
+pub struct IndexRef(Arc<Slot>);
+
+struct Slot {
+    id: IndexId,
+    project_id: ProjectId,
+    name: IndexName,
+    stored: RwLock<Arc<StoredIndex>>,
+    deleted: AtomicBool,
+    handle: OnceLock<Arc<IndexHandle>>,
+}
 
 impl IndexRef {
+    pub(crate) fn new(stored: StoredIndex) -> Self {
+        let Index { id, project_id, ref name, .. } = stored.index;
+        Self(Arc::new(Slot {
+            id,
+            project_id,
+            name: name.clone(),
+            stored: RwLock::new(Arc::new(stored)),
+            deleted: AtomicBool::new(false),
+            handle: OnceLock::new(),
+        }))
+    }
+
     /// The index as it is described now.
     pub fn describe(&self) -> Index {
-        (*self.0).clone()
+        self.stored().index.clone()
     }
+
+    /// Its id.
+    pub fn id(&self) -> IndexId {
+        self.0.id
+    }
+
+    /// Whose it is.
+    pub fn project_id(&self) -> ProjectId {
+        self.0.project_id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &IndexName {
+        &self.0.name
+    }
+
+    pub(crate) fn stored(&self) -> Arc<StoredIndex> {
+        Arc::clone(&self.0.stored.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn replace(&self, stored: StoredIndex) {
+        *self.0.stored.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(stored);
+    }
+
+    pub(crate) fn mark_deleted(&self) {
+        self.0.deleted.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Authorized<IndexRef> {
+    /// The engine's side of the index. Only what is authorized gets here.
+    pub(crate) fn handle(&self, engine: &Engine) -> Result<&Arc<IndexHandle>> {
+        let slot = &self.resource().0;
+        if slot.deleted.load(Ordering::SeqCst) {
+            return Err(not_found(slot.name.as_str()));
+        }
+        Ok(slot.handle.get_or_init(|| engine.index(slot.id, options(&self.resource().stored().index))))
+    }
+}
+
+/// What the engine needs to know of an index.
+pub(crate) fn options(index: &Index) -> IndexOptions {
+    IndexOptions { shape: index.schema.shape(), metadata_schema: index.schema.metadata_schema() }
+}
+
+/// What is answered for a name that is not there and for one that is another project's alike.
+pub(crate) fn not_found(name: &str) -> Error {
+    let shown: String = name.chars().take(100).collect();
+    Error::not_found(format!("Resource {shown} not found"))
 }

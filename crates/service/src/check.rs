@@ -1,0 +1,145 @@
+//! The check: every stored byte is read and verified, and what is damaged is named.
+
+use std::sync::Arc;
+
+use pinyon_engine::{Clock, Engine};
+use pinyon_model::{Error, ErrorCode, IndexId, Result};
+use pinyon_storage::StorageError;
+
+use crate::{
+    OpContext, Service, ServiceOptions,
+    audit::{self, Audit},
+    authorize::{Action, Installation},
+    catalog::{self, Catalog},
+    descriptor::{self, Descriptor},
+    store::Store,
+};
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CheckReport {
+    /// Indexes looked at.
+    pub indexes: u64,
+    /// Namespaces looked at.
+    pub namespaces: u64,
+    /// Live records.
+    pub records: u64,
+    /// The engine's files, read to the end.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Entries of the audit log's chain.
+    pub audit_events: u64,
+    /// What is damaged; empty when all is well.
+    pub damaged: Vec<DamagedFile>,
+}
+
+/// A file that is not what was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedFile {
+    /// Its path below the data directory.
+    pub file: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl CheckReport {
+    fn damaged(&mut self, file: impl Into<String>, error: impl ToString) {
+        self.damaged.push(DamagedFile { file: file.into(), what: error.to_string() });
+    }
+
+    async fn look_at_engine(&mut self, engine: &Engine) {
+        match engine.check().await {
+            Ok(report) => {
+                self.indexes = report.indexes;
+                self.namespaces = report.namespaces;
+                self.records = report.records;
+                self.files += report.files;
+                self.bytes += report.bytes;
+                self.damaged.extend(report.damaged.into_iter().map(|d| DamagedFile { file: d.file, what: d.what }));
+            }
+            Err(error) => self.damaged("indexes", error),
+        }
+    }
+
+    async fn look_at_audit(&mut self, audit: &Audit) {
+        match audit.verify().await {
+            Ok(entries) => self.audit_events = entries,
+            Err(error) => self.damaged(audit::FOLDER, error),
+        }
+    }
+
+    /// Of an index that the catalog knows, the descriptor must be readable and be of that index.
+    async fn look_at_descriptors(&mut self, store: &Store, indexes: Vec<IndexId>) {
+        for id in indexes {
+            if let Err(error) = Descriptor::read(store, id).await {
+                self.damaged(descriptor::name(id), error);
+            }
+        }
+    }
+}
+
+impl Service {
+    /// Reads and verifies every stored byte of a running service.
+    pub async fn check(&self, ctx: &OpContext) -> Result<CheckReport> {
+        let authorized = self.authorize(ctx, Action::Check, Installation).await?;
+        let mut report = CheckReport::default();
+        if let Err(error) = self.catalog().verify().await {
+            report.damaged(catalog::FILE, error);
+        }
+        report.look_at_audit(self.audit()).await;
+        let indexes = self.catalog().tables().indexes.keys().copied().collect();
+        report.look_at_descriptors(self.store(), indexes).await;
+        report.look_at_engine(self.engine()).await;
+        authorized.close(Ok(report)).await
+    }
+
+    /// Reads and verifies every stored byte of a data directory that no server has open, however damaged. Fails only when the
+    /// directory is in use, cannot be read, or the root key is another.
+    pub async fn check_offline(options: ServiceOptions, clock: Arc<dyn Clock>) -> Result<CheckReport> {
+        let mut report = CheckReport::default();
+        let opened = Store::open(options.data_dir, options.key_dir, options.reserve_bytes, options.root_key).await;
+        let store = match opened {
+            Err(error) if error.code == ErrorCode::DataLoss => {
+                report.damaged("keys", error);
+                return Ok(report);
+            }
+            opened => opened?,
+        };
+        let audit = Audit::open(store.clone(), Arc::clone(&clock)).await?;
+        report.look_at_audit(&audit).await;
+        match open_catalog(&store, &audit).await {
+            Err(error) => report.damaged(catalog::FILE, error),
+            Ok(None) => {}
+            Ok(Some(catalog)) => {
+                let indexes = catalog.tables().indexes.keys().copied().collect();
+                catalog.close().await;
+                report.look_at_descriptors(&store, indexes).await;
+            }
+        }
+        let keys = Arc::clone(store.keys());
+        let engine = Engine::open(Arc::clone(store.blobs()), store.path().to_owned(), keys, clock, options.engine).await?;
+        report.look_at_engine(&engine).await;
+        engine.close().await;
+        Ok(report)
+    }
+}
+
+/// The catalog, verified and held against the audit log where that can be read; none in a directory that was never used.
+async fn open_catalog(store: &Store, audit: &Audit) -> Result<Option<Catalog>> {
+    match store.blobs().head(catalog::FILE).await {
+        Err(StorageError::NotFound { .. }) if audit.head().await.is_ok_and(|h| h.generation == 0) => return Ok(None),
+        Err(StorageError::NotFound { .. }) => return Err(Error::new(ErrorCode::DataLoss, "it is gone")),
+        Err(error) => return Err(error.into()),
+        Ok(_) => {}
+    }
+    let key = store.keys().system_key(catalog::KEY).await?;
+    let catalog = Catalog::open(store.path().join(catalog::FILE), key, false).await?;
+    if !audit.is_damaged().await
+        && let Err(error) = catalog.reconcile(audit).await
+    {
+        catalog.close().await;
+        return Err(error);
+    }
+    Ok(Some(catalog))
+}

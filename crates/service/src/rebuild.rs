@@ -1,0 +1,259 @@
+//! The catalog's rebuild: what storage says of itself, put into a new catalog. And the sweep, which looks at the same folders at
+//! every start and ends what was begun and not finished.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
+
+use pinyon_engine::Clock;
+use pinyon_model::{Error, ErrorCode, IndexId, IndexName, OrganizationId, Principal, ProjectId, Result, Role};
+use pinyon_storage::{Purpose, PutMode, StorageError, random_bytes};
+
+use crate::{
+    AuditOutcome, CreatedApiKey, DamagedFile, NewApiKey, OpContext, Organization, Project, Service, ServiceOptions,
+    audit::{self, Audit},
+    authorize::{Action, Authorized, Installation},
+    catalog::{self, Catalog, Change, Defaults, Noun},
+    descriptor::{self, Descriptor},
+    store::Store,
+};
+
+/// A folder that no row speaks of is left alone for so long: its catalog may have been lost, and may be rebuilt.
+const ORPHAN_KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// What the catalog's rebuild brought back.
+#[derive(Debug, Clone, Default)]
+pub struct RebuildReport {
+    /// The indexes that are served again, with their projects.
+    pub indexes: Vec<(ProjectId, IndexName)>,
+    /// The folders that could not be brought back, and why.
+    pub unreadable: Vec<DamagedFile>,
+    /// What is lost, one line each.
+    pub lost: Vec<String>,
+    /// A new key with the role ProjectEditor for each project.
+    pub keys: Vec<CreatedApiKey>,
+    /// Where a damaged audit log was put aside; a new one was begun.
+    pub audit_set_aside: Option<String>,
+}
+
+impl Service {
+    /// Makes the catalog anew from what lies in storage, after its file was lost, damaged or put back from an older copy. The old
+    /// file is set aside. Of a damaged audit log a new one is begun; with a whole catalog that is all that is done.
+    pub async fn rebuild_catalog(options: ServiceOptions, clock: Arc<dyn Clock>) -> Result<RebuildReport> {
+        let root = options.root_key.clone();
+        let store = Store::open(options.data_dir.clone(), options.key_dir.clone(), options.reserve_bytes, root.clone()).await?;
+        let mut report = RebuildReport::default();
+        let mut audit = Audit::open(store.clone(), Arc::clone(&clock)).await?;
+        if audit.is_damaged().await {
+            report.audit_set_aside = Some(set_aside(&store, &format!("{}/", audit::FOLDER), clock.now_ms()).await?);
+            audit = Audit::open(store.clone(), Arc::clone(&clock)).await?;
+        }
+        let key = store.keys().system_key(catalog::KEY).await?;
+        let path = store.path().join(catalog::FILE);
+        let whole = match Catalog::open(path.clone(), Arc::clone(&key), false).await {
+            Ok(old) if report.audit_set_aside.is_some() => Some(old),
+            Ok(old) => {
+                let reconciled = old.reconcile(&audit).await;
+                let generation = old.writer().await.generation();
+                old.close().await;
+                if reconciled.is_ok() && generation > 0 {
+                    return Err(Error::new(ErrorCode::FailedPrecondition, "The catalog is whole; there is nothing to rebuild"));
+                }
+                None
+            }
+            Err(_) => None,
+        };
+        let keep_rows = whole.is_some();
+        let catalog = match whole {
+            Some(old) => old,
+            None => {
+                set_aside(&store, catalog::FILE, clock.now_ms()).await?;
+                Catalog::open(path, key, true).await?
+            }
+        };
+        if !keep_rows {
+            catalog.writer().await.start_after(audit.head().await?.generation);
+        }
+        let service = Self::with_parts(options, root, store, audit, catalog, clock).await?;
+        let rebuilt = service.rebuild(&mut report, keep_rows).await;
+        service.close().await;
+        rebuilt.map(|()| report)
+    }
+
+    async fn rebuild(&self, report: &mut RebuildReport, keep_rows: bool) -> Result<()> {
+        let ctx = OpContext::internal(Principal::Operator, self.clock().now_ms());
+        let mut authorized = self.authorize(&ctx, Action::RebuildCatalog, Installation).await?;
+        let result = if keep_rows {
+            let mut writer = self.catalog().writer().await;
+            self.catalog().change(&mut writer, &mut authorized, self.audit(), Vec::new()).await
+        } else {
+            self.rebuild_authorized(&mut authorized, report, ctx.now_ms).await
+        };
+        authorized.close(result).await
+    }
+
+    async fn rebuild_authorized(&self, authorized: &mut Authorized<Installation>, report: &mut RebuildReport, now_ms: u64) -> Result<()> {
+        let mut found = self.find_descriptors(report).await?;
+        self.settle_names(&mut found, report).await?;
+        let mut changes = Vec::new();
+        let defaults = put_owners(&found, &mut changes, now_ms);
+        let mut ports = HashSet::new();
+        for descriptor in &found {
+            let mut stored = descriptor.stored.clone();
+            // A port outside of today's range, or one that two claim, is given anew at the next start.
+            stored.index.port = stored.index.port.filter(|p| self.ports().is_some_and(|r| r.contains(p)) && ports.insert(*p));
+            if stored.index.port != descriptor.stored.index.port {
+                report.lost.push(format!("The port of index {}", stored.index.name));
+            }
+            report.indexes.push((stored.index.project_id, stored.index.name.clone()));
+            changes.push(Change::Put(Noun::Index(stored)));
+        }
+        let projects: Vec<Project> =
+            changes.iter().filter_map(|c| if let Change::Put(Noun::Project(p)) = c { Some(p.clone()) } else { None }).collect();
+        for project in &projects {
+            let new = NewApiKey { name: "rebuilt".to_owned(), project_id: None, roles: vec![Role::ProjectEditor], secret: None };
+            let (created, stored) = self.prepare_key(new, project.id, now_ms)?;
+            report.keys.push(created);
+            changes.push(Change::Put(Noun::ApiKey(stored)));
+        }
+        changes.push(Change::SetDefaults(defaults));
+        authorized.note("indexes", report.indexes.len().to_string());
+        let mut writer = self.catalog().writer().await;
+        self.catalog().change(&mut writer, authorized, self.audit(), changes).await?;
+        report.lost.push("Every API key that was made before: none of them is accepted any more".to_owned());
+        report.lost.push("The name of the organization, and projects that had no index".to_owned());
+        Ok(())
+    }
+
+    /// What the folders of all indexes say, oldest first; deleted ones are left out.
+    async fn find_descriptors(&self, report: &mut RebuildReport) -> Result<Vec<Descriptor>> {
+        let deleted = self.indexes_in_audit("delete").await?;
+        let mut found = Vec::new();
+        for id in folders(self.store()).await? {
+            if deleted.contains(&id) {
+                continue;
+            }
+            match Descriptor::read(self.store(), id).await {
+                Ok(descriptor) => found.push(descriptor),
+                // Its keys were destroyed: it was deleted.
+                Err(StorageError::KeyMissing { .. }) => {}
+                Err(error) => report.unreadable.push(DamagedFile { file: descriptor::name(id), what: error.to_string() }),
+            }
+        }
+        found.sort_by_key(|d| (d.stored.created_at_ms, d.stored.index.id));
+        Ok(found)
+    }
+
+    /// Of two folders that claim one name, one was never answered for: the one whose making the audit log does not know, else the
+    /// older.
+    async fn settle_names(&self, found: &mut Vec<Descriptor>, report: &mut RebuildReport) -> Result<()> {
+        let created = self.indexes_in_audit("create").await?;
+        let mut best: BTreeMap<(ProjectId, IndexName), IndexId> = BTreeMap::new();
+        for d in found.iter() {
+            let index = &d.stored.index;
+            best.entry((index.project_id, index.name.clone()))
+                .and_modify(|id| {
+                    if created.contains(&index.id) || !created.contains(id) {
+                        *id = index.id;
+                    }
+                })
+                .or_insert(index.id);
+        }
+        found.retain(|d| {
+            let index = &d.stored.index;
+            let kept = best.get(&(index.project_id, index.name.clone())) == Some(&index.id);
+            if !kept {
+                let what = format!("another index is called {}", index.name);
+                report.unreadable.push(DamagedFile { file: descriptor::name(index.id), what });
+            }
+            kept
+        });
+        Ok(())
+    }
+
+    /// The indexes that the audit log says were successfully created or deleted.
+    async fn indexes_in_audit(&self, action: &str) -> Result<BTreeSet<IndexId>> {
+        let events = self.audit().events().await?;
+        let done = events.iter().filter(|e| e.resource_type == "index" && e.action == action && e.outcome == AuditOutcome::Success);
+        Ok(done.flat_map(|e| &e.parameters).filter(|(key, _)| key == "index_id").filter_map(|(_, id)| IndexId::parse(id).ok()).collect())
+    }
+
+    /// Ends deletions that were cut short and creations that were never answered for. What is younger than a day and has a descriptor
+    /// is left: its row may have been lost.
+    pub(crate) async fn sweep(&self) -> Result<()> {
+        let orphans: Vec<IndexId> = {
+            let folders = folders(self.store()).await?;
+            let tables = self.catalog().tables();
+            folders.into_iter().filter(|id| !tables.indexes.contains_key(id)).collect()
+        };
+        if orphans.is_empty() || self.audit().is_damaged().await {
+            return Ok(());
+        }
+        let deleted = self.indexes_in_audit("delete").await?;
+        for id in orphans {
+            let gone = deleted.contains(&id)
+                || match Descriptor::read(self.store(), id).await {
+                    Ok(d) => self.clock().now_ms().saturating_sub(d.stored.created_at_ms) > ORPHAN_KEPT_MS,
+                    Err(StorageError::NotFound { .. } | StorageError::KeyMissing { .. }) => true,
+                    Err(error) => {
+                        tracing::warn!(%error, index = %id, "a folder without a row cannot be read, and is left");
+                        false
+                    }
+                };
+            if gone {
+                tracing::info!(index = %id, "removing the folder of an index that is not there any more");
+                self.remove_storage(id).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The organizations and projects that the descriptors name; of a directory without any index, new ones.
+fn put_owners(found: &[Descriptor], changes: &mut Vec<Change>, now_ms: u64) -> Defaults {
+    let organization = |id| Organization { id, name: "default".to_owned(), created_at_ms: now_ms };
+    let Some(first) = found.first() else {
+        let organization = organization(OrganizationId::from_random(random_bytes()));
+        let project = Project {
+            id: ProjectId::from_random(random_bytes()),
+            organization_id: organization.id,
+            name: "default".to_owned(),
+            created_at_ms: now_ms,
+        };
+        let defaults = Defaults { organization: organization.id, project: project.id };
+        changes.extend([Change::Put(Noun::Organization(organization)), Change::Put(Noun::Project(project))]);
+        return defaults;
+    };
+    let organizations: BTreeSet<OrganizationId> = found.iter().map(|d| d.organization_id).collect();
+    changes.extend(organizations.into_iter().map(|id| Change::Put(Noun::Organization(organization(id)))));
+    let projects: BTreeMap<ProjectId, &Descriptor> = found.iter().map(|d| (d.stored.index.project_id, d)).collect();
+    changes.extend(projects.into_iter().map(|(id, d)| {
+        let created_at_ms = found.iter().filter(|f| f.stored.index.project_id == id).map(|f| f.stored.created_at_ms).min();
+        Change::Put(Noun::Project(Project {
+            id,
+            organization_id: d.organization_id,
+            name: d.project_name.clone(),
+            created_at_ms: created_at_ms.unwrap_or(now_ms),
+        }))
+    }));
+    let default = found.iter().find(|d| d.project_name == "default").unwrap_or(first);
+    Defaults { organization: default.organization_id, project: default.stored.index.project_id }
+}
+
+/// The ids of the folders below `indexes/`.
+async fn folders(store: &Store) -> Result<BTreeSet<IndexId>> {
+    let blobs = store.blobs().list("indexes/").await?;
+    Ok(blobs.iter().filter_map(|b| b.name.strip_prefix("indexes/")?.split('/').next()).filter_map(|id| IndexId::parse(id).ok()).collect())
+}
+
+/// Moves the files whose names begin like this to names of their own, and answers how those begin.
+async fn set_aside(store: &Store, prefix: &str, now_ms: u64) -> Result<String> {
+    let aside = format!("set-aside-{now_ms}");
+    for blob in store.blobs().list(prefix).await? {
+        let (bytes, _) = store.blobs().get(&blob.name).await?;
+        store.blobs().put(&format!("{aside}/{}", blob.name), bytes, PutMode::Overwrite, Purpose::Essential).await?;
+        store.blobs().delete(&blob.name).await?;
+    }
+    Ok(aside)
+}

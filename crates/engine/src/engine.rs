@@ -1,11 +1,28 @@
 //! The engine: every index of one data directory, and what they share.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use pinyon_model::{Error, IndexId, MetadataSchema, Result, VectorShape};
-use pinyon_storage::{BlobStore, KeyStore};
+use futures_util::future::join_all;
+use pinyon_kernels::Kernels;
+use pinyon_model::{IndexId, MetadataSchema, Result, VectorShape};
+use pinyon_storage::{BlobStore, KeyStore, SealedStore};
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{CheckReport, Clock, EngineSettings, IndexHandle};
+use crate::{
+    CheckReport, Clock, EngineSettings, IndexHandle,
+    cache::BlockCache,
+    check,
+    error::stored,
+    namespace::{Removals, remove_superseded},
+    open_set::OpenSet,
+    pool::Pool,
+    shared::Shared,
+};
 
 /// What an index's records look like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,11 +35,12 @@ pub struct IndexOptions {
 
 /// Every index of one data directory. It has nothing open at first.
 pub struct Engine {
-    _store: Arc<dyn BlobStore>,
+    shared: Arc<Shared>,
+    indexes: Mutex<HashMap<IndexId, Arc<IndexHandle>>>,
 }
 
 impl Engine {
-    /// The engine over `store`, whose names are paths below `root`, where the logs lie.
+    /// The engine over `store`, whose names are paths below `root`, where the logs lie. Needs a Tokio runtime.
     pub async fn open(
         store: Arc<dyn BlobStore>,
         root: PathBuf,
@@ -30,8 +48,40 @@ impl Engine {
         clock: Arc<dyn Clock>,
         settings: EngineSettings,
     ) -> Result<Self> {
-        let _ = (root, keys, clock, settings);
-        Ok(Self { _store: store })
+        let threads = match settings.query_threads {
+            0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
+            n => n,
+        };
+        let (removals, removal_requests) = Removals::new();
+        let sealed = SealedStore::new(Arc::clone(&store));
+        let cache = Arc::new(BlockCache::new(settings.cache_bytes));
+        let jobs = settings.jobs.max(1);
+        let shared = Arc::new(Shared {
+            sealed: sealed.clone(),
+            store: Arc::clone(&store),
+            root,
+            keys,
+            clock,
+            kernels: Kernels::detect(),
+            cache: Arc::clone(&cache),
+            pool: Pool::new(threads)?,
+            flushes: Semaphore::new(jobs),
+            compactions: Semaphore::new(jobs),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            removals,
+            open: OpenSet::default(),
+            settings,
+        });
+        let closing = shared.closing.clone();
+        shared.tasks.spawn(async move {
+            tokio::select! {
+                () = closing.cancelled() => {}
+                () = remove_superseded(removal_requests, store, sealed, cache) => {}
+            }
+        });
+        shared.tasks.spawn(close_idle(Arc::clone(&shared)));
+        Ok(Self { shared, indexes: Mutex::default() })
     }
 
     /// The folder of an index, as names of the store begin: its descriptor lies there beside what is the engine's.
@@ -39,29 +89,84 @@ impl Engine {
         format!("indexes/{}", id.hex())
     }
 
-    /// Makes a new index: its key is durable when this returns.
+    /// Makes a new index: its key is durable when this returns. Making it again does nothing.
     pub async fn create_index(&self, id: IndexId, options: &IndexOptions) -> Result<()> {
-        let _ = (id, options);
-        Err(Error::unimplemented("Not there yet"))
+        self.shared.check_running()?;
+        self.shared.keys.create_index_key(id).await.map_err(stored)?;
+        self.index(id, options.clone());
+        Ok(())
     }
 
-    /// The index to work with. Reads nothing: whether it can be opened, its first operation tells.
+    /// The index to work with. Reads nothing: whether it can be opened, its first operation tells. An index that is in use
+    /// keeps the options that it was first given.
     pub fn index(&self, id: IndexId, options: IndexOptions) -> Arc<IndexHandle> {
-        let _ = id;
-        Arc::new(IndexHandle { _options: options })
+        let handle = || Arc::new(IndexHandle::new(Arc::clone(&self.shared), id, options));
+        Arc::clone(self.handles().entry(id).or_insert_with(handle))
     }
 
     /// Deletes an index with all that is in it. Ends what a deletion that was cut short left behind, so it may be called again.
     pub async fn delete_index(&self, id: IndexId) -> Result<()> {
-        let _ = id;
-        Err(Error::unimplemented("Not there yet"))
+        let handle = self.handles().remove(&id);
+        let shared = Arc::clone(&self.shared);
+        let delete = async move {
+            if let Some(handle) = handle {
+                handle.delete_all().await;
+            }
+            shared.keys.destroy_index_keys(id).await.map_err(stored)?;
+            shared.store.delete_dir(&Self::index_folder(id)).await.map_err(stored)
+        };
+        self.shared.finish(delete).await
     }
 
-    /// Reads and verifies every stored byte of every index.
+    /// Reads and verifies every stored byte of every index. Writes that go on meanwhile are not disturbed, and may or may
+    /// not be part of what is verified.
     pub async fn check(&self) -> Result<CheckReport> {
-        Err(Error::unimplemented("Not there yet"))
+        check::check(&self.shared).await
     }
 
-    /// Ends all background work and closes every namespace. Flushes nothing: the logs have it.
-    pub async fn close(&self) {}
+    /// Stores everything that is in the memory of a namespace: for tests and for whoever wants short logs.
+    pub async fn flush_all(&self) -> Result<()> {
+        for (slot, list) in self.shared.open.all() {
+            match slot.open(&list).await {
+                Ok(namespace) => namespace.flush().await?,
+                Err(error) if error.code == pinyon_model::ErrorCode::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all background work and closes every namespace. Flushes nothing: the logs have it. Later operations are refused.
+    pub async fn close(&self) {
+        self.shared.closing.cancel();
+        self.shared.tasks.close();
+        // Closing keeps each namespace's counts in its list, which takes a task of its own, so it comes before the last wait.
+        self.shared.tasks.wait().await;
+        join_all(self.shared.open.all().iter().map(|(slot, list)| slot.close(list))).await;
+        self.shared.tasks.wait().await;
+    }
+
+    fn handles(&self) -> MutexGuard<'_, HashMap<IndexId, Arc<IndexHandle>>> {
+        self.indexes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Background work holds what it needs; it ends early instead of going on without an engine.
+        self.shared.closing.cancel();
+    }
+}
+
+/// Closes namespaces that nobody has used for a while, and the least recently used ones past the cap.
+async fn close_idle(shared: Arc<Shared>) {
+    loop {
+        tokio::select! {
+            () = shared.closing.cancelled() => return,
+            () = shared.clock.wait_ms(shared.settings.idle_check_ms) => {}
+        }
+        let idle_before = shared.clock.now_ms().saturating_sub(shared.settings.idle_close_ms);
+        let idle = shared.open.to_close(idle_before, shared.settings.open_namespaces);
+        join_all(idle.iter().map(|(slot, list)| slot.close(list))).await;
+    }
 }

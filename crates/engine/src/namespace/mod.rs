@@ -1,0 +1,165 @@
+//! One namespace: a log, a memtable, segments, and the version that readers pin.
+//!
+//! - Writes go through one writer at a time (`writer`), which logs a group with one fsync, applies it and publishes the next
+//!   version. What is acknowledged is on disk; what is refused was never visible.
+//! - A flush stores the memtable as a segment (`flush`), a compaction merges segments (`compact`); both end in a manifest put
+//!   under the next number (`stored`). Neither makes a reader or, but for a moment, the writer wait.
+//! - A reader holds an `Arc` of a version (`version`) and waits for nobody.
+//!
+//! Locks are taken in this order: `stored`, then `core`. `core` is held over a group's fsync; `stored` over a flush, and over
+//! the end of a compaction.
+
+mod compact;
+mod draft;
+mod effect;
+mod flush;
+mod manifest;
+mod memtable;
+mod open;
+mod plan;
+mod read;
+mod removal;
+mod stored;
+mod version;
+mod writer;
+
+use std::sync::{
+    Arc, Mutex, OnceLock, PoisonError, RwLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+use pinyon_model::{Error, Filter, MetadataSchema, NamespaceId, Result};
+use pinyon_storage::{DataKey, Log, StorageError};
+use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
+
+pub(crate) use self::{
+    open::blocking,
+    removal::{Removals, remove_superseded},
+    version::{SegmentView, Version},
+    writer::{Operation, Outcome},
+};
+use self::{removal::Superseded, stored::Stored, version::Unsaved, writer::Queue};
+use crate::{IndexOptions, error::no_namespace, filter, shared::Shared, slot::Counts};
+
+/// An open namespace.
+pub(crate) struct Namespace {
+    shared: Arc<Shared>,
+    id: NamespaceId,
+    folder: String,
+    key: Arc<DataKey>,
+    options: Arc<IndexOptions>,
+    /// The fields that can be filtered on: its own schema, or the index's.
+    schema: Option<MetadataSchema>,
+    version: RwLock<Arc<Version>>,
+    queue: Mutex<Queue>,
+    core: AsyncMutex<Core>,
+    stored: AsyncMutex<Stored>,
+    superseded: Superseded,
+    failure: OnceLock<Error>,
+    deleted: AtomicBool,
+    flushing: AtomicBool,
+    compacting: AtomicBool,
+    /// Why the last flush failed, if it did.
+    flush_error: Mutex<Option<Error>>,
+    flush_ended: Notify,
+    /// Dropped with the namespace: tells whoever deletes it that its last user has let go.
+    gone: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+/// What the writer, and for a moment at their end a flush or a compaction, may change.
+struct Core {
+    log: Log,
+    unsaved: Unsaved,
+    /// Segments that a `Clear` took out of the version, for as long as a manifest must name them.
+    cleared: Vec<Cleared>,
+    /// The last write in the frozen memtable, when there is one.
+    frozen: Option<pinyon_model::Lsn>,
+}
+
+/// A segment as it was when a `Clear` took it away.
+struct Cleared {
+    view: SegmentView,
+    at: pinyon_model::Lsn,
+}
+
+impl Namespace {
+    /// What readers see at present.
+    pub(crate) fn version(&self) -> Arc<Version> {
+        Arc::clone(&self.version.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn publish(&self, version: Version) {
+        let mut current = self.version.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *current, Arc::new(version));
+        drop(current);
+        // If nobody else holds the old version, what it alone held goes here, outside of the lock.
+        drop(old);
+    }
+
+    /// Live records, their bytes, and the last write.
+    pub(crate) fn counts(&self) -> Counts {
+        let version = self.version();
+        Counts { records: version.records, bytes: version.bytes, lsn: version.lsn.0 }
+    }
+
+    /// The fields that can be filtered on; without a schema, all.
+    pub(crate) fn schema(&self) -> Option<&MetadataSchema> {
+        self.schema.as_ref()
+    }
+
+    /// Why it can no longer be used, if so: someone else took it over, or its state is not known.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.failure.get().cloned()
+    }
+
+    /// From now on every request is told of this error.
+    fn fail(&self, error: Error) {
+        tracing::error!(namespace = %self.id, "{error}");
+        let _ = self.failure.set(error);
+    }
+
+    /// What storage met while something was being made durable. Being fenced off is for good.
+    fn write_error(&self, error: StorageError) -> Error {
+        let fenced = matches!(error, StorageError::Fenced { .. });
+        let error = crate::error::stored(error);
+        if fenced {
+            self.fail(error.clone());
+        }
+        error
+    }
+
+    fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    /// Whether background work should end early.
+    fn is_ending(&self) -> bool {
+        self.is_deleted() || self.shared.closing.is_cancelled() || self.failure.get().is_some()
+    }
+
+    /// Why it takes no more writes, if so.
+    fn refusal(&self) -> Option<Error> {
+        if self.is_deleted() { Some(no_namespace()) } else { self.failure() }
+    }
+
+    /// Refuses further writes and ends background work; the receiver resolves when its last user has let go.
+    pub(crate) fn delete(&self) -> oneshot::Receiver<()> {
+        let (sender, gone) = oneshot::channel();
+        self.deleted.store(true, Ordering::Release);
+        *self.gone.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        gone
+    }
+
+    /// Refuses a filter on a field that the schema leaves out.
+    pub(crate) fn check_filter(&self, filter: &Filter) -> Result<()> {
+        let Some(schema) = &self.schema else { return Ok(()) };
+        match filter::fields(filter).into_iter().find(|field| !schema.contains(field)) {
+            None => Ok(()),
+            Some(field) => Err(Error::invalid(format!(
+                "Metadata field '{}' cannot be filtered on; the schema names {}",
+                field.escape_debug(),
+                schema.fields().iter().map(|f| format!("'{f}'")).collect::<Vec<_>>().join(", ")
+            ))),
+        }
+    }
+}

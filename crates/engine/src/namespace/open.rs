@@ -1,0 +1,210 @@
+//! Opening a namespace: the newest manifest, its segments, then the log's frames since.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, OnceLock, RwLock, atomic::AtomicBool},
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use pinyon_model::{Error, Lsn, MetadataSchema, NamespaceId, ObjectId, Record, Result};
+use pinyon_storage::{DataKey, Log, LogKind, LogOptions};
+use roaring::RoaringBitmap;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+
+use super::{
+    Core, Namespace,
+    draft::{Change, Draft},
+    effect::{self, Effect},
+    manifest::{self, Manifest, StoredSegment},
+    memtable::Memtable,
+    plan,
+    removal::Superseded,
+    stored::Stored,
+    version::{Segment, SegmentView, Unsaved, Version},
+    writer::Queue,
+};
+use crate::{
+    error::{damaged, stored},
+    namespace_list::{NamespaceList, namespace_folder},
+    numbered,
+    segment::{SegmentReader, deletes},
+    shared::Shared,
+};
+
+/// Segments opened at a time.
+const OPEN_AT_ONCE: usize = 8;
+
+/// Runs storage work that blocks on a thread that may.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> pinyon_storage::Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome.map_err(stored),
+        Err(_) => Err(Error::internal("Reading from storage ended unexpectedly")),
+    }
+}
+
+/// Where a namespace's objects are and what opens them.
+struct Place<'a> {
+    shared: &'a Shared,
+    folder: &'a str,
+    key: &'a DataKey,
+}
+
+/// What is on disk of a namespace, read into memory.
+pub(crate) struct Loaded {
+    version: Version,
+    core: Core,
+    number: u64,
+    manifest: Manifest,
+}
+
+impl Loaded {
+    /// Reads the manifest, the segments and the log. Writes nothing.
+    pub(super) async fn read(shared: &Shared, folder: &str, id: NamespaceId, key: &Arc<DataKey>) -> Result<Self> {
+        let place = Place { shared, folder, key };
+        let (number, manifest) = manifest::read_newest(&*shared.store, &shared.sealed, folder, key).await?;
+        let segments: Vec<SegmentView> =
+            stream::iter(&manifest.segments).map(|segment| place.segment(segment)).buffered(OPEN_AT_ONCE).try_collect().await?;
+        let options = LogOptions {
+            kind: LogKind::NAMESPACE,
+            owner: *id.as_bytes(),
+            key: Arc::clone(key),
+            after: manifest.flushed,
+            space: shared.store.space(),
+        };
+        let log_folder = shared.root.join(folder);
+        let (log, frames) = blocking(move || Log::open(log_folder, options)).await?;
+        let version = Version {
+            lsn: manifest.flushed,
+            memtables: vec![Arc::new(Memtable::new())],
+            records: segments.iter().map(SegmentView::live_rows).sum(),
+            bytes: segments.iter().map(SegmentView::live_bytes).sum(),
+            segments,
+        };
+        let mut core = Core { log, unsaved: Unsaved::default(), cleared: Vec::new(), frozen: None };
+        let version = replay(folder, version, &mut core, frames).await?;
+        Ok(Self { version, core, number, manifest })
+    }
+}
+
+impl Namespace {
+    /// Opens a namespace of the list. Writes nothing.
+    pub(crate) async fn open(list: &NamespaceList, id: NamespaceId, own_schema: Option<MetadataSchema>) -> Result<Arc<Self>> {
+        let shared = Arc::clone(&list.shared);
+        let folder = namespace_folder(list.index, id);
+        let key = shared.keys.namespace_key(list.index, id).map_err(stored)?;
+        let Loaded { version, core, number, manifest } = Loaded::read(&shared, &folder, id, &key).await?;
+        let namespace = Arc::new(Self {
+            id,
+            options: Arc::clone(&list.options),
+            schema: own_schema.or_else(|| list.options.metadata_schema.clone()),
+            version: RwLock::new(Arc::new(version)),
+            queue: Mutex::new(Queue::default()),
+            core: AsyncMutex::new(core),
+            stored: AsyncMutex::new(Stored::new(number, manifest)),
+            superseded: Superseded::new(shared.removals.clone(), folder.clone(), Arc::clone(&key)),
+            failure: OnceLock::new(),
+            deleted: AtomicBool::new(false),
+            flushing: AtomicBool::new(false),
+            compacting: AtomicBool::new(false),
+            flush_error: Mutex::new(None),
+            flush_ended: Notify::new(),
+            gone: Mutex::new(None),
+            shared,
+            folder,
+            key,
+        });
+        namespace.sweep(number).await;
+        Ok(namespace)
+    }
+
+    /// Hands in what an earlier process left behind: objects that no manifest names, and older manifests.
+    async fn sweep(&self, number: u64) {
+        if number == 0 {
+            return;
+        }
+        let swept = async {
+            for old in numbered::all(&*self.shared.store, &self.folder, manifest::PREFIX).await?.into_iter().filter(|n| *n < number) {
+                self.shared.store.delete(&manifest::name(&self.folder, old)).await.map_err(stored)?;
+            }
+            let named: HashSet<ObjectId> = {
+                let stored = self.stored.lock().await;
+                stored.manifest.objects().collect()
+            };
+            let prefix = format!("{}/", self.folder);
+            for object in self.shared.store.list(&prefix).await.map_err(stored)? {
+                let id = object.name.strip_prefix(&prefix).filter(|rest| rest.len() == 32).and_then(|hex| ObjectId::parse(hex).ok());
+                if let Some(id) = id.filter(|id| !named.contains(id)) {
+                    self.superseded.request(id);
+                }
+            }
+            Ok::<(), Error>(())
+        };
+        if let Err(error) = swept.await {
+            tracing::warn!(namespace = %self.id, "not swept: {error}");
+        }
+    }
+
+    /// Opens a segment that this namespace has just written.
+    pub(super) async fn open_segment(&self, segment: &StoredSegment) -> Result<Arc<Segment>> {
+        let place = Place { shared: &self.shared, folder: &self.folder, key: &self.key };
+        Ok(Segment::new(place.reader(segment).await?, *segment))
+    }
+}
+
+impl Place<'_> {
+    async fn reader(&self, segment: &StoredSegment) -> Result<SegmentReader> {
+        let cache = Arc::clone(&self.shared.cache);
+        let reader = SegmentReader::open(&self.shared.sealed, self.folder, self.key, segment.id, cache).await?;
+        if reader.rows() != segment.rows {
+            return Err(damaged(reader.name(), "it is not the segment that the manifest names"));
+        }
+        Ok(reader)
+    }
+
+    async fn segment(&self, segment: &StoredSegment) -> Result<SegmentView> {
+        let reader = self.reader(segment).await?;
+        let (mut dead, mut dead_bytes) = (RoaringBitmap::new(), 0);
+        if let Some(d) = &segment.deletes {
+            dead = deletes::read(&self.shared.sealed, self.folder, self.key, d.id, segment.id, segment.rows).await?;
+            dead_bytes = d.counted_bytes;
+        }
+        Ok(SegmentView { segment: Segment::new(reader, *segment), dead: Arc::new(dead), dead_bytes })
+    }
+}
+
+/// The version after these frames.
+async fn replay(folder: &str, mut version: Version, core: &mut Core, frames: Vec<(Lsn, Bytes)>) -> Result<Version> {
+    for (lsn, frame) in frames {
+        if lsn.0 != version.lsn.0 + 1 {
+            return Err(damaged(folder, &format!("the log goes from write {} to write {lsn}", version.lsn)));
+        }
+        let effects = effect::decode(&frame).ok_or_else(|| damaged(folder, &format!("write {lsn} of the log cannot be read")))?;
+        let mut draft = Draft::new(&version, core);
+        for change in changes(&version, effects).await? {
+            draft.apply(change, lsn);
+        }
+        version = draft.finish(lsn);
+    }
+    Ok(version)
+}
+
+/// What the effects of one frame come to. A frame that patches does nothing else.
+async fn changes(version: &Version, effects: Vec<Effect>) -> Result<Vec<Change>> {
+    let mut puts: Vec<Record> = Vec::new();
+    for effect in &effects {
+        if let Effect::Patch { ids, fields } = effect {
+            for record in version.records(ids).await? {
+                puts.push(fields.over(record)?);
+            }
+        }
+    }
+    Ok(plan::changes(effects, puts))
+}
+
+impl Manifest {
+    /// Every object that it names.
+    pub(super) fn objects(&self) -> impl Iterator<Item = ObjectId> {
+        self.segments.iter().flat_map(|s| std::iter::once(s.id).chain(s.deletes.map(|d| d.id)))
+    }
+}

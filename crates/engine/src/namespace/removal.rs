@@ -1,0 +1,86 @@
+//! Removal of stored objects that nothing names any more, in three phases: whoever supersedes an object identifies it; the
+//! newest manifest, read afresh, is asked whether it names it after all; only then it is deleted.
+
+use std::{collections::HashMap, sync::Arc};
+
+use pinyon_model::{ObjectId, Result};
+use pinyon_storage::{BlobStore, DataKey, SealedStore};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::manifest;
+use crate::{cache::BlockCache, error::stored};
+
+/// Where superseded objects are handed in, from the whole engine.
+#[derive(Clone)]
+pub(crate) struct Removals(UnboundedSender<Removal>);
+
+pub(crate) struct Removal {
+    folder: String,
+    key: Arc<DataKey>,
+    object: ObjectId,
+}
+
+impl Removals {
+    /// Both ends.
+    pub(crate) fn new() -> (Self, UnboundedReceiver<Removal>) {
+        let (sender, receiver) = unbounded_channel();
+        (Self(sender), receiver)
+    }
+}
+
+/// Where the superseded objects of one namespace are handed in.
+#[derive(Clone)]
+pub(crate) struct Superseded {
+    removals: Removals,
+    folder: String,
+    key: Arc<DataKey>,
+}
+
+impl Superseded {
+    pub(super) fn new(removals: Removals, folder: String, key: Arc<DataKey>) -> Self {
+        Self { removals, folder, key }
+    }
+
+    /// This object is not needed any more. When the engine is closing it is left for the next opening to sweep.
+    pub(super) fn request(&self, object: ObjectId) {
+        let _ = self.removals.0.send(Removal { folder: self.folder.clone(), key: Arc::clone(&self.key), object });
+    }
+}
+
+/// Removes what is handed in, until `receiver` is closed.
+pub(crate) async fn remove_superseded(
+    mut receiver: UnboundedReceiver<Removal>,
+    store: Arc<dyn BlobStore>,
+    sealed: SealedStore,
+    cache: Arc<BlockCache>,
+) {
+    while let Some(first) = receiver.recv().await {
+        let mut folders: HashMap<String, (Arc<DataKey>, Vec<ObjectId>)> = HashMap::new();
+        let mut next = Some(first);
+        while let Some(Removal { folder, key, object }) = next {
+            folders.entry(folder).or_insert_with(|| (key, Vec::new())).1.push(object);
+            next = receiver.try_recv().ok();
+        }
+        for (folder, (key, objects)) in folders {
+            objects.iter().for_each(|object| cache.forget(*object));
+            if let Err(error) = remove(&*store, &sealed, &folder, &key, &objects).await {
+                // They are found again when the namespace is opened the next time.
+                tracing::warn!(folder, "superseded objects stay for now: {error}");
+            }
+        }
+    }
+}
+
+async fn remove(store: &dyn BlobStore, sealed: &SealedStore, folder: &str, key: &DataKey, objects: &[ObjectId]) -> Result<()> {
+    let (number, manifest) = manifest::read_newest(store, sealed, folder, key).await?;
+    if number == 0 {
+        // Without a manifest there is nothing to verify against. A deleted namespace's folder goes as a whole.
+        return Ok(());
+    }
+    for object in objects {
+        if !manifest.names(*object) {
+            store.delete(&format!("{folder}/{}", object.hex())).await.map_err(stored)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,383 @@
+//! The namespaces of one index: which there are, durable before anything of them is.
+//!
+//! A log under the index's key holds what happened to the list; now and then the whole list is stored as one sealed object,
+//! `namespaces-N`, and the log is trimmed. Many changes at once share one fsync, so that ten thousand namespaces can be made
+//! by as many callers. A namespace is deleted once its `Deleted` entry is durable; its key and folder go afterwards, and what
+//! a crash left of them goes when the list is read again.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use bytes::Bytes;
+use pinyon_model::{Error, IndexId, Lsn, MetadataSchema, NamespaceId, NamespaceName, Result};
+use pinyon_storage::{DataKey, Log, LogKind, LogOptions, Purpose, PutMode};
+use tokio::sync::{Mutex as AsyncMutex, oneshot};
+
+use self::entry::{Entry, Snapshot};
+use crate::{
+    Engine, IndexOptions,
+    error::{damaged, no_namespace, stored},
+    shared::Shared,
+    slot::{Counts, Slot},
+};
+
+mod entry;
+mod snapshot;
+
+/// Log entries beyond those that are still needed, after which the list is stored whole.
+const STALE_ENTRIES_MAX: u64 = 1_024;
+/// Log files after which the list is stored whole.
+const LOG_FILES_MAX: usize = 8;
+
+/// The namespaces of one index.
+pub(crate) struct NamespaceList {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) index: IndexId,
+    pub(crate) options: Arc<IndexOptions>,
+    key: Arc<DataKey>,
+    names: RwLock<BTreeMap<NamespaceName, Arc<Slot>>>,
+    queue: Mutex<Queue>,
+    writer: AsyncMutex<Writer>,
+    /// Deleted namespaces of which something may be left.
+    remains: Mutex<Vec<NamespaceId>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    running: bool,
+}
+
+struct Waiting {
+    change: Change,
+    purpose: Purpose,
+    done: oneshot::Sender<Result<Arc<Slot>>>,
+}
+
+struct Writer {
+    log: Log,
+    /// The number of the last whole list.
+    number: u64,
+    /// Entries in the log.
+    logged: u64,
+}
+
+/// What can happen to the list.
+enum Change {
+    /// Put this one in; if the name is taken, give that one back.
+    Create(Arc<Slot>),
+    Delete(NamespaceName),
+    Count(Arc<Slot>, Counts),
+    /// The counts are about to change.
+    Written(Arc<Slot>),
+}
+
+impl NamespaceList {
+    /// Reads the list of an index and ends the deletions that were cut short.
+    pub(crate) async fn open(shared: &Arc<Shared>, index: IndexId, options: &Arc<IndexOptions>) -> Result<Arc<Self>> {
+        let key = shared.keys.index_key(index).map_err(stored)?;
+        let (number, snapshot) = snapshot::read_newest(shared, index, &key).await?;
+        let (log, frames) = open_log(shared, index, &key, snapshot.lsn).await?;
+        let logged = frames.len() as u64;
+        let (names, remains) = replay(index, snapshot, frames)?;
+        let list = Arc::new(Self {
+            shared: Arc::clone(shared),
+            index,
+            options: Arc::clone(options),
+            key,
+            names: RwLock::new(names),
+            queue: Mutex::default(),
+            writer: AsyncMutex::new(Writer { log, number, logged }),
+            remains: Mutex::new(remains.clone()),
+        });
+        if !remains.is_empty() {
+            let list = Arc::clone(&list);
+            shared.tasks.spawn(async move {
+                for id in remains {
+                    list.remove_remains(id).await;
+                }
+            });
+        }
+        Ok(list)
+    }
+
+    /// The namespace of this name.
+    pub(crate) fn get(&self, name: &NamespaceName) -> Option<Arc<Slot>> {
+        self.names.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Those whose names begin with `prefix`, in order.
+    pub(crate) fn starting_with(&self, prefix: &str) -> Vec<Arc<Slot>> {
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        names.values().filter(|slot| slot.name.as_str().starts_with(prefix)).cloned().collect()
+    }
+
+    /// Makes a namespace: first its key, then its entry. Tells whether it is new; else it is the one that has the name.
+    pub(crate) async fn create(self: &Arc<Self>, name: NamespaceName, schema: Option<MetadataSchema>) -> Result<(Arc<Slot>, bool)> {
+        if let Some(slot) = self.get(&name) {
+            return Ok((slot, false));
+        }
+        let list = Arc::clone(self);
+        let create = async move {
+            let id = NamespaceId::from_random(pinyon_storage::random_bytes());
+            list.shared.keys.create_namespace_key(list.index, id).await.map_err(stored)?;
+            let outcome = list.change(Change::Create(Slot::new(id, name, schema, None)), Purpose::Data).await;
+            if !matches!(&outcome, Ok(slot) if slot.id == id) {
+                // Someone else was first, or it could not be entered: nothing was ever sealed under the key.
+                let _ = list.shared.keys.destroy_namespace_key(list.index, id).await;
+            }
+            outcome.map(|slot| (slot.id == id, slot)).map(|(fresh, slot)| (slot, fresh))
+        };
+        self.shared.finish(create).await
+    }
+
+    /// Deletes a namespace: its entry first, then its key, then its files, once its last user has let go.
+    pub(crate) async fn delete(self: &Arc<Self>, name: NamespaceName) -> Result<()> {
+        let list = Arc::clone(self);
+        let delete = async move {
+            let slot = list.change(Change::Delete(name), Purpose::Essential).await?;
+            if let Some(namespace) = slot.delete(&list.shared).await {
+                let gone = namespace.delete();
+                drop(namespace);
+                let _ = gone.await;
+            }
+            list.remove_remains(slot.id).await;
+            Ok(())
+        };
+        self.shared.finish(delete).await
+    }
+
+    /// Keeps the counts of a namespace that is being closed.
+    pub(crate) async fn count(self: &Arc<Self>, slot: &Arc<Slot>, counts: Counts) -> Result<()> {
+        self.change(Change::Count(Arc::clone(slot), counts), Purpose::Data).await.map(drop)
+    }
+
+    /// To be called before a namespace is written to: the counts that the list holds are true no longer.
+    pub(crate) async fn written(self: &Arc<Self>, slot: &Arc<Slot>, purpose: Purpose) -> Result<()> {
+        if slot.listed().is_none() {
+            return Ok(());
+        }
+        self.change(Change::Written(Arc::clone(slot)), purpose).await.map(drop)
+    }
+
+    async fn remove_remains(&self, id: NamespaceId) {
+        let folder = namespace_folder(self.index, id);
+        let outcome = async {
+            self.shared.keys.destroy_namespace_key(self.index, id).await?;
+            self.shared.store.delete_dir(&folder).await
+        };
+        match outcome.await {
+            Ok(()) => self.remains.lock().unwrap_or_else(PoisonError::into_inner).retain(|r| *r != id),
+            Err(error) => tracing::warn!(namespace = %id, "deletion goes on after the next start: {error}"),
+        }
+    }
+
+    async fn change(self: &Arc<Self>, change: Change, purpose: Purpose) -> Result<Arc<Slot>> {
+        let (done, outcome) = oneshot::channel();
+        let start = {
+            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.waiting.push_back(Waiting { change, purpose, done });
+            !std::mem::replace(&mut queue.running, true)
+        };
+        if start {
+            let list = Arc::clone(self);
+            self.shared.tasks.spawn(async move { list.drain().await });
+        }
+        outcome.await.unwrap_or_else(|_| Err(Error::internal("A change of the namespace list ended unexpectedly")))
+    }
+
+    async fn drain(self: Arc<Self>) {
+        loop {
+            let group: Vec<Waiting> = {
+                let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+                let purpose = queue.waiting.front().map(|w| w.purpose);
+                let many = queue.waiting.iter().take_while(|w| Some(w.purpose) == purpose).count();
+                queue.running = many > 0;
+                queue.waiting.drain(..many).collect()
+            };
+            let Some(purpose) = group.first().map(|w| w.purpose) else { return };
+            self.commit(group, purpose).await;
+        }
+    }
+
+    /// Writes a group of changes with one fsync; all of them count, or none.
+    async fn commit(&self, group: Vec<Waiting>, purpose: Purpose) {
+        let mut writer = self.writer.lock().await;
+        let mut draft = Draft { list: self, names: HashMap::new(), entries: Vec::new() };
+        let decided: Vec<(Waiting, Result<Arc<Slot>>)> =
+            group.into_iter().map(|w| (draft.decide(&w.change), w)).map(|(o, w)| (w, o)).collect();
+        let entries = std::mem::take(&mut draft.entries);
+        let frames: Vec<Bytes> = entries.iter().map(|entry| Bytes::from(entry.encode())).collect();
+        let count = frames.len() as u64;
+        if !frames.is_empty()
+            && let Err(error) = writer.log.append(frames, purpose).await
+        {
+            let error = stored(error);
+            decided.into_iter().for_each(|(waiting, _)| drop(waiting.done.send(Err(error.clone()))));
+            return;
+        }
+        writer.logged += count;
+        for (waiting, outcome) in decided {
+            if let Ok(slot) = &outcome {
+                self.apply(&waiting.change, slot);
+            }
+            let _ = waiting.done.send(outcome);
+        }
+        self.store_whole_if_due(&mut writer).await;
+    }
+
+    fn apply(&self, change: &Change, slot: &Arc<Slot>) {
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        match change {
+            Change::Create(_) => drop(names.insert(slot.name.clone(), Arc::clone(slot))),
+            Change::Delete(_) => {
+                names.remove(&slot.name);
+                self.remains.lock().unwrap_or_else(PoisonError::into_inner).push(slot.id);
+            }
+            Change::Count(_, counts) => slot.set_listed(Some(*counts)),
+            Change::Written(_) => slot.set_listed(None),
+        }
+    }
+
+    /// Stores the list whole and trims the log, when the log holds more that is past than present.
+    async fn store_whole_if_due(&self, writer: &mut Writer) {
+        let live = self.names.read().unwrap_or_else(PoisonError::into_inner).len() as u64;
+        if writer.logged <= 2 * live + STALE_ENTRIES_MAX && writer.log.files() <= LOG_FILES_MAX {
+            return;
+        }
+        let entries = self.entries();
+        let lsn = writer.log.last_lsn();
+        let name = snapshot::name(self.index, writer.number + 1);
+        let plain = Snapshot { lsn, entries }.encode();
+        let stored = async {
+            let sealed = &self.shared.sealed;
+            sealed.put_named(&name, snapshot::KIND, snapshot::FORMAT, &self.key, &plain, PutMode::CreateOnly, Purpose::Essential).await?;
+            writer.log.trim(lsn).await?;
+            if writer.number > 0 {
+                self.shared.store.delete(&snapshot::name(self.index, writer.number)).await?;
+            }
+            Ok::<(), pinyon_storage::StorageError>(())
+        };
+        match stored.await {
+            Ok(()) => (writer.number, writer.logged) = (writer.number + 1, 0),
+            Err(error) => {
+                tracing::warn!(index = %self.index, "the namespace list could not be stored whole: {error}");
+                // It may have been stored all the same; the next attempt takes the next number.
+                if self.shared.store.head(&name).await.is_ok() {
+                    writer.number += 1;
+                }
+            }
+        }
+    }
+
+    /// The whole list as entries.
+    fn entries(&self) -> Vec<Entry> {
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = Vec::with_capacity(names.len());
+        for slot in names.values() {
+            entries.push(Entry::Created { id: slot.id, name: slot.name.clone(), schema: slot.schema.clone() });
+            entries.extend(slot.listed().map(|counts| Entry::Counted { id: slot.id, counts }));
+        }
+        drop(names);
+        let remains = self.remains.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.extend(remains.iter().map(|id| Entry::Deleted { id: *id }));
+        entries
+    }
+}
+
+/// What a group of changes comes to, before it is durable.
+struct Draft<'a> {
+    list: &'a NamespaceList,
+    names: HashMap<NamespaceName, Option<Arc<Slot>>>,
+    entries: Vec<Entry>,
+}
+
+impl Draft<'_> {
+    fn decide(&mut self, change: &Change) -> Result<Arc<Slot>> {
+        match change {
+            Change::Create(slot) => {
+                if let Some(taken) = self.get(&slot.name) {
+                    return Ok(taken);
+                }
+                self.names.insert(slot.name.clone(), Some(Arc::clone(slot)));
+                self.entries.push(Entry::Created { id: slot.id, name: slot.name.clone(), schema: slot.schema.clone() });
+                Ok(Arc::clone(slot))
+            }
+            Change::Delete(name) => {
+                let slot = self.get(name).ok_or_else(no_namespace)?;
+                self.names.insert(name.clone(), None);
+                self.entries.push(Entry::Deleted { id: slot.id });
+                Ok(slot)
+            }
+            Change::Count(slot, counts) => self.known(slot, Entry::Counted { id: slot.id, counts: *counts }),
+            Change::Written(slot) => self.known(slot, Entry::Written { id: slot.id }),
+        }
+    }
+
+    fn known(&mut self, slot: &Arc<Slot>, entry: Entry) -> Result<Arc<Slot>> {
+        match self.get(&slot.name) {
+            Some(known) if known.id == slot.id => {
+                self.entries.push(entry);
+                Ok(known)
+            }
+            _ => Err(no_namespace()),
+        }
+    }
+
+    fn get(&self, name: &NamespaceName) -> Option<Arc<Slot>> {
+        self.names.get(name).cloned().unwrap_or_else(|| self.list.get(name))
+    }
+}
+
+/// The folder of a namespace, as names of the store begin.
+pub(crate) fn namespace_folder(index: IndexId, id: NamespaceId) -> String {
+    format!("{}/namespaces/{}", Engine::index_folder(index), id.hex())
+}
+
+/// The folder of an index's namespace list.
+pub(crate) fn list_folder(index: IndexId) -> String {
+    format!("{}/namespace-list", Engine::index_folder(index))
+}
+
+async fn open_log(shared: &Arc<Shared>, index: IndexId, key: &Arc<DataKey>, after: Lsn) -> Result<(Log, Vec<(Lsn, Bytes)>)> {
+    let options =
+        LogOptions { kind: LogKind::NAMESPACE_LIST, owner: *index.as_bytes(), key: Arc::clone(key), after, space: shared.store.space() };
+    let folder = shared.root.join(list_folder(index));
+    crate::namespace::blocking(move || Log::open(folder, options)).await
+}
+
+type Names = BTreeMap<NamespaceName, Arc<Slot>>;
+
+/// The list after these entries, and the deleted namespaces of which something may be left.
+fn replay(index: IndexId, snapshot: Snapshot, frames: Vec<(Lsn, Bytes)>) -> Result<(Names, Vec<NamespaceId>)> {
+    let mut by_id: HashMap<NamespaceId, (NamespaceName, Option<MetadataSchema>, Option<Counts>)> = HashMap::new();
+    let mut remains = Vec::new();
+    let mut logged = Vec::with_capacity(frames.len());
+    for (lsn, frame) in &frames {
+        let unreadable = || damaged(&list_folder(index), &format!("entry {lsn} of the log cannot be read"));
+        logged.push(Entry::decode(frame).ok_or_else(unreadable)?);
+    }
+    for entry in snapshot.entries.into_iter().chain(logged) {
+        match entry {
+            Entry::Created { id, name, schema } => drop(by_id.insert(id, (name, schema, None))),
+            Entry::Deleted { id } => {
+                by_id.remove(&id);
+                remains.push(id);
+            }
+            Entry::Counted { id, counts } => {
+                if let Some(namespace) = by_id.get_mut(&id) {
+                    namespace.2 = Some(counts);
+                }
+            }
+            Entry::Written { id } => {
+                if let Some(namespace) = by_id.get_mut(&id) {
+                    namespace.2 = None;
+                }
+            }
+        }
+    }
+    let names = by_id.into_iter().map(|(id, (name, schema, counts))| (name.clone(), Slot::new(id, name, schema, counts))).collect();
+    Ok((names, remains))
+}

@@ -1,0 +1,164 @@
+//! One name in the namespace list, and the namespace behind it while it is open.
+
+use std::sync::{
+    Arc, Mutex, PoisonError, RwLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+use pinyon_model::{Error, ErrorCode, MetadataSchema, NamespaceId, NamespaceName, Result};
+
+use crate::{error::no_namespace, namespace::Namespace, namespace_list::NamespaceList, shared::Shared};
+
+/// What is known of a namespace without opening it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    /// Live records.
+    pub(crate) records: u64,
+    /// Their counted bytes.
+    pub(crate) bytes: u64,
+    /// The last write.
+    pub(crate) lsn: u64,
+}
+
+/// One namespace of the list. Costs a few hundred bytes while closed.
+pub(crate) struct Slot {
+    pub(crate) id: NamespaceId,
+    pub(crate) name: NamespaceName,
+    pub(crate) schema: Option<MetadataSchema>,
+    state: RwLock<State>,
+    /// Held while the namespace is opened or closed, so that first users share one opening.
+    changing: tokio::sync::Mutex<()>,
+    /// The counts that the list holds on disk; none once the namespace was written to after them.
+    listed: Mutex<Option<Counts>>,
+    last_used_ms: AtomicU64,
+}
+
+enum State {
+    /// Not open; its counts, when they are known.
+    Closed(Option<Counts>),
+    Open(Arc<Namespace>),
+    /// Damaged, or taken over by a newer process: every request is told.
+    Failed(Error),
+    Deleted,
+}
+
+impl Slot {
+    pub(crate) fn new(id: NamespaceId, name: NamespaceName, schema: Option<MetadataSchema>, counts: Option<Counts>) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            name,
+            schema,
+            state: RwLock::new(State::Closed(counts)),
+            changing: tokio::sync::Mutex::default(),
+            listed: Mutex::new(counts),
+            last_used_ms: AtomicU64::new(0),
+        })
+    }
+
+    /// The counts that the list holds on disk.
+    pub(crate) fn listed(&self) -> Option<Counts> {
+        *self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// The list holds these counts on disk now. For the list's writer alone.
+    pub(crate) fn set_listed(&self, counts: Option<Counts>) {
+        *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+    }
+    pub(crate) fn last_used_ms(&self) -> u64 {
+        self.last_used_ms.load(Ordering::Relaxed)
+    }
+
+    /// Counts, without opening anything: of a closed namespace the last known ones.
+    pub(crate) fn counts(&self) -> Option<Counts> {
+        match &*self.read() {
+            State::Closed(counts) => *counts,
+            State::Open(namespace) => Some(namespace.counts()),
+            State::Failed(_) | State::Deleted => None,
+        }
+    }
+
+    /// The open namespace, if it is open and well.
+    fn ready(&self, shared: &Shared) -> Option<Result<Arc<Namespace>>> {
+        let outcome = match &*self.read() {
+            State::Closed(_) => return None,
+            State::Open(namespace) => match namespace.failure() {
+                Some(error) => Err(error),
+                None => Ok(Arc::clone(namespace)),
+            },
+            State::Failed(error) => Err(error.clone()),
+            State::Deleted => Err(no_namespace()),
+        };
+        self.last_used_ms.store(shared.clock.now_ms(), Ordering::Relaxed);
+        Some(outcome)
+    }
+
+    /// The namespace, opened if need be. Damage is remembered: a damaged namespace is not opened again.
+    pub(crate) async fn open(self: &Arc<Self>, list: &Arc<NamespaceList>) -> Result<Arc<Namespace>> {
+        let shared = &list.shared;
+        if let Some(outcome) = self.ready(shared) {
+            return outcome;
+        }
+        shared.check_running()?;
+        let _changing = self.changing.lock().await;
+        if let Some(outcome) = self.ready(shared) {
+            return outcome;
+        }
+        let opened = Namespace::open(list, self.id, self.schema.clone()).await;
+        let mut state = self.write();
+        match opened {
+            Ok(namespace) => {
+                *state = State::Open(Arc::clone(&namespace));
+                drop(state);
+                self.last_used_ms.store(shared.clock.now_ms(), Ordering::Relaxed);
+                shared.open.add(self, list);
+                Ok(namespace)
+            }
+            Err(error) => {
+                if error.code == ErrorCode::DataLoss {
+                    tracing::error!(namespace = %self.id, "{error}");
+                    *state = State::Failed(error.clone());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes the namespace if nobody is using it, and keeps its counts in the list before anyone can open it again.
+    pub(crate) async fn close(self: &Arc<Self>, list: &Arc<NamespaceList>) {
+        let Ok(_changing) = self.changing.try_lock() else { return };
+        let counts = {
+            let mut state = self.write();
+            let State::Open(namespace) = &*state else { return };
+            // Nobody can take another reference while the state is locked, so a count of one stays one.
+            if Arc::strong_count(namespace) > 1 || namespace.failure().is_some() {
+                return;
+            }
+            let counts = namespace.counts();
+            *state = State::Closed(Some(counts));
+            counts
+        };
+        list.shared.open.remove(self.id);
+        if self.listed() != Some(counts)
+            && let Err(error) = list.count(self, counts).await
+        {
+            // Without its counts on disk, the namespace is opened once more after the next start to be counted.
+            tracing::debug!(namespace = %self.id, "counts not kept: {error}");
+        }
+    }
+
+    /// From now on there is no such namespace. Returns it if it was open, for the caller to wait until its last user lets go.
+    pub(crate) async fn delete(&self, shared: &Shared) -> Option<Arc<Namespace>> {
+        let _changing = self.changing.lock().await;
+        shared.open.remove(self.id);
+        match std::mem::replace(&mut *self.write(), State::Deleted) {
+            State::Open(namespace) => Some(namespace),
+            _ => None,
+        }
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,194 @@
+//! One request, whatever it speaks: who asks, for what, and that it always gets an answer with an id.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use pinyon_model::{Error, ErrorCode, Principal, Result};
+use pinyon_service::{Clock, OpContext, Service, short_id};
+
+use crate::{
+    answer::{Answer, AnswerBody, REQUEST_ID_HEADER},
+    body::BodyReader,
+    config::Limits,
+    grpc,
+    hosts::{Hosts, Target},
+    index_ports::IndexPorts,
+    listen::{Entrance, Peer},
+    operator, routes,
+};
+
+/// Everything that a request may need.
+pub(crate) struct App {
+    pub(crate) service: Arc<Service>,
+    pub(crate) hosts: Hosts,
+    pub(crate) bodies: BodyReader,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) root_key: operator::RootKeyFile,
+    pub(crate) ports: IndexPorts,
+}
+
+impl App {
+    pub(crate) fn new(
+        service: Arc<Service>,
+        hosts: Hosts,
+        limits: &Limits,
+        clock: Arc<dyn Clock>,
+        root_key: operator::RootKeyFile,
+    ) -> Arc<Self> {
+        Arc::new(Self { service, hosts, bodies: BodyReader::new(limits), clock, root_key, ports: IndexPorts::default() })
+    }
+
+    /// Answers one request. A defect in a handler is a 500 to its caller and no matter to anybody else.
+    pub(crate) async fn handle(self: Arc<Self>, peer: Peer, request: Request<Incoming>) -> Response<AnswerBody> {
+        let id = request_id(request.headers());
+        let grpc = is_grpc(request.headers());
+        let started = tokio::time::Instant::now();
+        let line = tracing::enabled!(tracing::Level::DEBUG).then(|| (request.method().clone(), request.uri().path().to_owned()));
+        let answered = AssertUnwindSafe(self.dispatch(peer, id.clone(), grpc, request)).catch_unwind().await;
+        let mut response = answered.unwrap_or_else(|_| {
+            tracing::error!(request_id = &*id, "a handler panicked");
+            let error = Error::internal("An internal error occurred; its request id helps to find it in the log");
+            if grpc { grpc::failed(&error) } else { routes::failed(&error) }
+        });
+        if let Ok(value) = HeaderValue::try_from(&*id) {
+            response.headers_mut().insert(REQUEST_ID_HEADER, value);
+        }
+        if let Some((method, path)) = line {
+            tracing::debug!(request_id = &*id, %method, path, status = response.status().as_u16(), took = ?started.elapsed(), "answered");
+        }
+        response
+    }
+
+    async fn dispatch(self: Arc<Self>, peer: Peer, id: Arc<str>, grpc: bool, request: Request<Incoming>) -> Response<AnswerBody> {
+        match peer.entrance {
+            Entrance::Operator => operator::serve(&self, request).await,
+            Entrance::Main | Entrance::Index(_) if grpc => grpc::serve(self, peer, id, request).await,
+            Entrance::Main | Entrance::Index(_) => routes::serve(self, peer, id, request).await,
+        }
+    }
+
+    /// Who sent this request, and the context that its call runs in.
+    pub(crate) async fn authenticate(&self, peer: Peer, id: Arc<str>, headers: &HeaderMap, target: &Target) -> Result<OpContext> {
+        let source: Arc<str> = peer.ip().map(|ip| ip.to_string()).unwrap_or_default().into();
+        let principal = self.service.authenticate(secret(headers), &source).await?;
+        // Whether a host is an index's must not be told to those who may not know of the index.
+        if let Target::Missing { project } = target {
+            return Err(match (&*principal, project) {
+                (Principal::ApiKey { project_id, .. }, Some(project)) if short_id(*project_id) != *project => {
+                    Error::new(ErrorCode::Unauthenticated, "Invalid API key.")
+                }
+                _ => Error::not_found("There is no index at this host"),
+            });
+        }
+        let now_ms = self.clock.now_ms();
+        let user_agent = headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        Ok(OpContext {
+            principal,
+            request_id: id,
+            now_ms,
+            deadline: grpc_timeout(headers).map(|t| now_ms.saturating_add(t.as_millis() as u64)),
+            source,
+            user_agent: user_agent.chars().take(256).collect::<String>().into(),
+        })
+    }
+}
+
+/// `GET /healthz` and `GET /readyz`, which need no key.
+pub(crate) fn health(app: &App, path: &str) -> Option<Answer> {
+    match path {
+        "/healthz" => Some(Answer::text(StatusCode::OK, "ok\n")),
+        "/readyz" if app.service.is_ready() => Some(Answer::text(StatusCode::OK, "ready\n")),
+        "/readyz" => Some(Answer::text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n")),
+        _ => None,
+    }
+}
+
+/// The secret that a request shows: `Api-Key`, or `Authorization: Bearer`. One that is not text is as good as an unknown one.
+fn secret(headers: &HeaderMap) -> Option<&str> {
+    if let Some(value) = headers.get("api-key") {
+        return Some(value.to_str().unwrap_or_default());
+    }
+    let value = headers.get(header::AUTHORIZATION)?.to_str().unwrap_or_default();
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    Some(if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" })
+}
+
+/// The id that the client gave its request, if it is one that may be repeated in headers and logs; else a new one.
+fn request_id(headers: &HeaderMap) -> Arc<str> {
+    let given = headers.get("x-request-id").or_else(|| headers.get(REQUEST_ID_HEADER)).and_then(|v| v.to_str().ok());
+    if let Some(id) = given
+        && (1..=128).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_graphic())
+    {
+        return id.into();
+    }
+    let mut bytes = [0; 16];
+    // Without randomness the id is all zeros, which harms nobody.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    pinyon_model::ObjectId::from_random(bytes).to_string().into()
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// The `grpc-timeout` header: up to eight digits and a unit.
+fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let n: u64 = Some(digits).filter(|d| (1..=8).contains(&d.len()) && d.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(n * 3600),
+        "M" => Duration::from_secs(n * 60),
+        "S" => Duration::from_secs(n),
+        "m" => Duration::from_millis(n),
+        "u" => Duration::from_micros(n),
+        "n" => Duration::from_nanos(n),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(n, v)| (n.parse::<header::HeaderName>().unwrap(), HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn secrets_come_in_either_header() {
+        assert_eq!(secret(&headers(&[("Api-Key", "k")])), Some("k"));
+        assert_eq!(secret(&headers(&[("authorization", "Bearer k")])), Some("k"));
+        assert_eq!(secret(&headers(&[("authorization", "bearer  k")])), Some("k"));
+        assert_eq!(secret(&headers(&[("authorization", "Basic k")])), Some(""));
+        assert_eq!(secret(&headers(&[])), None);
+        let mut odd = HeaderMap::new();
+        odd.insert("api-key", HeaderValue::from_bytes(b"\xff").unwrap());
+        assert_eq!(secret(&odd), Some(""));
+    }
+
+    #[test]
+    fn request_ids_are_echoed_when_harmless() {
+        assert_eq!(&*request_id(&headers(&[("x-request-id", "abc")])), "abc");
+        assert_eq!(request_id(&headers(&[("x-request-id", "a b")])).len(), 36);
+        assert_ne!(request_id(&headers(&[])), request_id(&headers(&[])));
+    }
+
+    #[test]
+    fn timeouts() {
+        let t = |v: &'static str| grpc_timeout(&headers(&[("grpc-timeout", v)]));
+        assert_eq!(t("20S"), Some(Duration::from_secs(20)));
+        assert_eq!(t("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        assert_eq!(t("1m"), Some(Duration::from_millis(1)));
+        for bad in ["", "S", "1", "-1S", "123456789S", "1x", "é"] {
+            assert_eq!(
+                HeaderValue::from_str(bad).ok().and_then(|v| grpc_timeout(&HeaderMap::from_iter([("grpc-timeout".parse().unwrap(), v)]))),
+                None,
+                "{bad}"
+            );
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! What can be set on the command line, in the environment and in the settings file, and the help that explains it.
+//! The three share one struct, so that each setting has one name: `--max-body`, `PINYON_MAX_BODY`, `max-body = "32MB"`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
+
+/// A vector database that speaks Pinecone's API.
+///
+/// Start with `pinyon demo` to see it work, `pinyon dev` for tests and laptops, `pinyon serve` for production.
+/// Programs written for Pinecone need only another host: PINECONE_CONTROLLER_HOST=http://localhost:5080
+#[derive(Debug, Parser)]
+#[command(name = "pinyon", version, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct CommonArgs {
+    /// Settings file (TOML). Its keys are the long flags without the dashes: port = 5080, data-dir = "/srv/pinyon"
+    #[arg(long, global = true, env = "PINYON_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// What to log: off, error, warn, info, debug, or a tracing filter such as info,pinyon_server=debug [default: info]
+    #[arg(long, global = true, env = "PINYON_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    /// Log lines for people or for machines [default: text]
+    #[arg(long, global = true, env = "PINYON_LOG_FORMAT", value_enum)]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// One readable line an event.
+    #[default]
+    Text,
+    /// One JSON object an event.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve a data directory, with API keys and roles
+    Serve(Box<ServerArgs>),
+    /// Serve for development and CI: any API key is accepted, data is temporary unless --data-dir is given
+    ///
+    /// Takes the place of Pinecone's emulator: reads the same PORT and PINECONE_HOST variables.
+    Dev(Box<ServerArgs>),
+    /// Start a temporary server, load a bundled data set through its API, and search it
+    Demo(DemoArgs),
+    /// Create, list and revoke API keys; rotate and export the root key
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Create and list projects
+    #[command(subcommand)]
+    Project(ProjectCommand),
+    /// Verify every stored byte and name what is damaged
+    Check(DataArgs),
+    /// Repair the catalog
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
+}
+
+/// Settings of `serve` and `dev`.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct ServerArgs {
+    /// Port of the control plane; REST and gRPC share it [default: 5080]
+    #[arg(long, env = "PINYON_PORT")]
+    pub(crate) port: Option<u16>,
+    /// Addresses to listen on, separated by commas [default: serve 0.0.0.0, dev 127.0.0.1 and ::1]
+    #[arg(long, env = "PINYON_BIND", value_name = "ADDRESSES")]
+    pub(crate) bind: Option<String>,
+    /// Where the data lives [default: serve ~/.local/share/pinyon, or /var/lib/pinyon for root; dev a temporary directory]
+    #[arg(long, env = "PINYON_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// File that holds the root key; must not lie in the data directory [default: in the configuration folder of the user or system]
+    #[arg(long, env = "PINYON_ROOT_KEY_FILE", value_name = "FILE")]
+    pub(crate) root_key_file: Option<PathBuf>,
+
+    /// Ports for indexes, one each, when no domain is set [default: the 1000 after --port]
+    #[arg(long, env = "PINYON_INDEX_PORTS", value_name = "FIRST-LAST", help_heading = "Index hosts")]
+    pub(crate) index_ports: Option<String>,
+    /// Serve indexes under names of this domain, on --port: INDEX-PROJECT.svc.CELL.DOMAIN
+    #[arg(long, env = "PINYON_DOMAIN", help_heading = "Index hosts")]
+    pub(crate) domain: Option<String>,
+    /// The CELL part of index names [default: local]
+    #[arg(long, env = "PINYON_CELL", help_heading = "Index hosts")]
+    pub(crate) cell: Option<String>,
+    /// Host that indexes on ports are said to have [default: localhost]
+    #[arg(long, env = "PINYON_ADVERTISE_HOST", value_name = "HOST", help_heading = "Index hosts")]
+    pub(crate) advertise_host: Option<String>,
+    /// Whether an index's host carries http:// when there is no TLS [default: auto]
+    #[arg(long, env = "PINYON_ADVERTISE_SCHEME", value_enum, help_heading = "Index hosts")]
+    pub(crate) advertise_scheme: Option<AdvertiseScheme>,
+
+    /// Certificate chain (PEM); read again when it changes
+    #[arg(long, env = "PINYON_TLS_CERT", value_name = "FILE", requires = "tls_key", help_heading = "TLS")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Private key (PEM) of --tls-cert
+    #[arg(long, env = "PINYON_TLS_KEY", value_name = "FILE", requires = "tls_cert", help_heading = "TLS")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Make a certificate authority and a certificate; SDKs trust it through SSL_CERT_FILE
+    #[arg(long, env = "PINYON_TLS_SELF_SIGNED", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL",
+          conflicts_with = "tls_cert", help_heading = "TLS")]
+    pub(crate) tls_self_signed: Option<bool>,
+
+    /// Largest request body, compressed or not; larger ones are a 413 [default: 32MB]
+    #[arg(long, env = "PINYON_MAX_BODY", value_name = "SIZE", help_heading = "Limits")]
+    pub(crate) max_body: Option<String>,
+    /// Memory that request bodies may take together; past it requests are a 503 [default: 1GB]
+    #[arg(long, env = "PINYON_MAX_BODIES", value_name = "SIZE", help_heading = "Limits")]
+    pub(crate) max_bodies: Option<String>,
+    /// Open connections; past it the ones idle longest are closed [default: 32768, fewer if the system allows fewer files]
+    #[arg(long, env = "PINYON_MAX_CONNECTIONS", value_name = "N", help_heading = "Limits")]
+    pub(crate) max_connections: Option<u32>,
+    /// Requests in progress on one HTTP/2 connection [default: 256]
+    #[arg(long, env = "PINYON_MAX_STREAMS", value_name = "N", help_heading = "Limits")]
+    pub(crate) max_streams: Option<u32>,
+    /// Time for a connection to send its (next) request's head once begun [default: 10]
+    #[arg(long, env = "PINYON_HEADER_TIMEOUT", value_name = "SECONDS", help_heading = "Limits")]
+    pub(crate) header_timeout: Option<u64>,
+    /// Time for a request body to arrive, and a quarter of it for each part [default: 120]
+    #[arg(long, env = "PINYON_BODY_TIMEOUT", value_name = "SECONDS", help_heading = "Limits")]
+    pub(crate) body_timeout: Option<u64>,
+    /// Time that a connection may stay open without a request [default: 300]
+    #[arg(long, env = "PINYON_IDLE_TIMEOUT", value_name = "SECONDS", help_heading = "Limits")]
+    pub(crate) idle_timeout: Option<u64>,
+    /// Time for requests in progress to end when the server is told to stop [default: 30]
+    #[arg(long, env = "PINYON_SHUTDOWN_TIMEOUT", value_name = "SECONDS", help_heading = "Limits")]
+    pub(crate) shutdown_timeout: Option<u64>,
+    /// Memory for caching decrypted data [default: 256MB]
+    #[arg(long, env = "PINYON_CACHE", value_name = "SIZE", help_heading = "Limits")]
+    pub(crate) cache: Option<String>,
+
+    /// As the flag of this name, in the settings file.
+    #[arg(skip)]
+    pub(crate) log: Option<String>,
+    /// As the flag of this name, in the settings file.
+    #[arg(skip)]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+/// How hosts of indexes are spelled without TLS. Over TLS they never carry a scheme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AdvertiseScheme {
+    /// `serve`: with http://. `dev`: with it for API dates after 2025-10, bare for older ones, as their SDKs expect.
+    #[default]
+    Auto,
+    /// Always with http://.
+    Http,
+    /// Never.
+    None,
+}
+
+/// Where the data and its root key are.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct DataArgs {
+    /// Where the data lives; a running server is found there [default: ~/.local/share/pinyon, or /var/lib/pinyon for root]
+    #[arg(long, env = "PINYON_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// File that holds the root key, when no server is running [default: as serve]
+    #[arg(long, env = "PINYON_ROOT_KEY_FILE", value_name = "FILE")]
+    pub(crate) root_key_file: Option<PathBuf>,
+}
+
+/// Settings of `demo`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DemoArgs {
+    /// Keep serving after the searches, until Ctrl-C
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Port of the control plane [default: 5080, or any free one]
+    #[arg(long, env = "PINYON_PORT")]
+    pub(crate) port: Option<u16>,
+}
+
+/// `pinyon key …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Create an API key and print it, once
+    Create {
+        /// What to call it
+        #[arg(long, default_value = "default")]
+        name: String,
+        /// What it may do, repeatable: ProjectEditor, ProjectViewer, ControlPlaneEditor, ControlPlaneViewer, DataPlaneEditor, DataPlaneViewer
+        #[arg(long = "role", value_name = "ROLE", default_values_t = [String::from("ProjectEditor")])]
+        roles: Vec<String>,
+        /// The project it belongs to, by name or id [default: the first one]
+        #[arg(long)]
+        project: Option<String>,
+        /// Read the key's secret from standard input, so that a program keeps the key it has
+        #[arg(long)]
+        value_stdin: bool,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// List API keys, without their secrets
+    List {
+        /// Only those of this project, by name or id
+        #[arg(long)]
+        project: Option<String>,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Revoke an API key: it is refused from then on
+    Revoke {
+        /// The key's id, as list shows it
+        id: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Seal the data's keys with a new root key
+    RotateRoot {
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Print the root key, to be kept somewhere safe: losing it loses the data
+    ExportRoot {
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+/// `pinyon project …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectCommand {
+    /// Create a project
+    Create {
+        /// What to call it
+        name: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// List projects
+    List {
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+/// `pinyon catalog …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogCommand {
+    /// Make the catalog anew from the data, after its file was lost; stop the server first
+    Rebuild {
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+impl ServerArgs {
+    /// These settings, and where they say nothing, the file's. Every field is named, so that a new one cannot be forgotten.
+    pub(crate) fn or(self, file: ServerArgs) -> ServerArgs {
+        let ServerArgs {
+            port,
+            bind,
+            data_dir,
+            root_key_file,
+            index_ports,
+            domain,
+            cell,
+            advertise_host,
+            advertise_scheme,
+            tls_cert,
+            tls_key,
+            tls_self_signed,
+            max_body,
+            max_bodies,
+            max_connections,
+            max_streams,
+            header_timeout,
+            body_timeout,
+            idle_timeout,
+            shutdown_timeout,
+            cache,
+            log,
+            log_format,
+        } = self;
+        ServerArgs {
+            port: port.or(file.port),
+            bind: bind.or(file.bind),
+            data_dir: data_dir.or(file.data_dir),
+            root_key_file: root_key_file.or(file.root_key_file),
+            index_ports: index_ports.or(file.index_ports),
+            domain: domain.or(file.domain),
+            cell: cell.or(file.cell),
+            advertise_host: advertise_host.or(file.advertise_host),
+            advertise_scheme: advertise_scheme.or(file.advertise_scheme),
+            tls_cert: tls_cert.or(file.tls_cert),
+            tls_key: tls_key.or(file.tls_key),
+            tls_self_signed: tls_self_signed.or(file.tls_self_signed),
+            max_body: max_body.or(file.max_body),
+            max_bodies: max_bodies.or(file.max_bodies),
+            max_connections: max_connections.or(file.max_connections),
+            max_streams: max_streams.or(file.max_streams),
+            header_timeout: header_timeout.or(file.header_timeout),
+            body_timeout: body_timeout.or(file.body_timeout),
+            idle_timeout: idle_timeout.or(file.idle_timeout),
+            shutdown_timeout: shutdown_timeout.or(file.shutdown_timeout),
+            cache: cache.or(file.cache),
+            log: log.or(file.log),
+            log_format: log_format.or(file.log_format),
+        }
+    }
+}

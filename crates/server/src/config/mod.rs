@@ -1,0 +1,24 @@
+//! Settings: read from file, environment and flags, checked once, and from then on values that cannot be wrong.
+//! Flags win over the environment, the environment over the file, the file over what is built in.
+
+mod args;
+mod place;
+mod settings;
+mod size;
+
+pub(crate) use args::{
+    AdvertiseScheme, CatalogCommand, Cli, Command, CommonArgs, DataArgs, DemoArgs, KeyCommand, LogFormat, ProjectCommand, ServerArgs,
+};
+pub(crate) use place::{DataPlace, Folders, ROOT_KEY_VARIABLE, RootKeyPlace};
+pub(crate) use settings::{Addresses, HostSettings, Limits, Mode, Settings, TlsSettings, read_file};
+
+/// A setting that cannot be used: says which, what was wrong and what is allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct ConfigError(String);
+
+impl ConfigError {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}

@@ -1,0 +1,331 @@
+//! The checked settings of a server.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    AdvertiseScheme, ConfigError, ServerArgs,
+    place::{DataPlace, Folders, RootKeyPlace},
+    size::{parse_ports, parse_size},
+};
+
+/// The default port of the control plane: the emulator's.
+pub(crate) const PORT_DEFAULT: u16 = 5080;
+
+/// What kind of server this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Keys and roles count.
+    Serve,
+    /// Any key is accepted.
+    Dev,
+}
+
+/// Everything that a server is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) mode: Mode,
+    pub(crate) data: DataPlace,
+    pub(crate) root_key: RootKeyPlace,
+    pub(crate) listen: Addresses,
+    pub(crate) hosts: HostSettings,
+    pub(crate) tls: Option<TlsSettings>,
+    pub(crate) limits: Limits,
+    /// Where keys are kept, outside the data directory; the self-signed certificate too.
+    pub(crate) config_dir: PathBuf,
+}
+
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    /// Each must be free.
+    pub(crate) required: Vec<IpAddr>,
+    /// Listened on where the system has them: `::1` beside `127.0.0.1`, because some clients try it first for `localhost`.
+    pub(crate) optional: Vec<IpAddr>,
+    /// The control plane's port; 0 lets the system choose.
+    pub(crate) port: u16,
+}
+
+/// How indexes are reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HostSettings {
+    /// Indexes are names under this domain; without one they are ports.
+    pub(crate) domain: Option<String>,
+    /// The cell part of such a name.
+    pub(crate) cell: String,
+    /// The ports of indexes, when they have ports.
+    pub(crate) index_ports: RangeInclusive<u16>,
+    /// The host that indexes on ports are said to have.
+    pub(crate) advertise_host: String,
+    /// Whether hosts carry a scheme.
+    pub(crate) advertise_scheme: AdvertiseScheme,
+}
+
+/// Where the certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TlsSettings {
+    /// From these PEM files, read again when they change.
+    Files {
+        /// The chain.
+        cert: PathBuf,
+        /// Its private key.
+        key: PathBuf,
+    },
+    /// Made by Pinyon.
+    SelfSigned,
+}
+
+/// What one client may take from the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Bytes of a request body, before and after decompression.
+    pub(crate) body_bytes: usize,
+    /// Bytes of all request bodies in memory.
+    pub(crate) bodies_bytes: usize,
+    /// Open connections.
+    pub(crate) connections: u32,
+    /// Concurrent requests of an HTTP/2 connection.
+    pub(crate) streams: u32,
+    /// From the first byte of a request's head to its last.
+    pub(crate) header_timeout: Duration,
+    /// From the first byte of a request's body to its last.
+    pub(crate) body_timeout: Duration,
+    /// Without a request.
+    pub(crate) idle_timeout: Duration,
+    /// For draining.
+    pub(crate) shutdown_timeout: Duration,
+    /// Bytes of decrypted data kept for reading.
+    pub(crate) cache_bytes: usize,
+}
+
+/// Reads the settings file, if one was named.
+pub(crate) fn read_file(path: Option<&Path>) -> Result<ServerArgs, ConfigError> {
+    let Some(path) = path else { return Ok(ServerArgs::default()) };
+    let text = std::fs::read_to_string(path).map_err(|e| ConfigError::new(format!("settings file {}: {e}", path.display())))?;
+    toml::from_str(&text).map_err(|e| ConfigError::new(format!("settings file {}: {e}", path.display())))
+}
+
+impl Settings {
+    /// Checks what `serve` was told.
+    pub(crate) fn serve(args: ServerArgs, folders: &Folders) -> Result<Self, ConfigError> {
+        let dir = args.data_dir.clone().unwrap_or_else(|| folders.data.clone());
+        let root_key = RootKeyPlace::new(args.root_key_file.clone(), &dir, folders)?;
+        Self::new(Mode::Serve, DataPlace::Dir(dir), root_key, args, folders)
+    }
+
+    /// Checks what `dev` was told. `variable` reads the two variables of Pinecone's emulator, which flags win over.
+    pub(crate) fn dev(mut args: ServerArgs, folders: &Folders, variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        if let (None, Some(port)) = (args.port, variable("PORT").filter(|p| !p.is_empty())) {
+            args.port =
+                Some(port.parse().map_err(|_| ConfigError::new(format!("the variable PORT is '{port}'; a port number is expected")))?);
+        }
+        args.advertise_host = args.advertise_host.or_else(|| variable("PINECONE_HOST").filter(|h| !h.is_empty()));
+        let (data, root_key) = match args.data_dir.clone() {
+            Some(dir) => {
+                let root_key = RootKeyPlace::new(args.root_key_file.clone(), &dir, folders)?;
+                (DataPlace::Dir(dir), root_key)
+            }
+            None => (DataPlace::Temporary, RootKeyPlace::Memory),
+        };
+        Self::new(Mode::Dev, data, root_key, args, folders)
+    }
+
+    fn new(mode: Mode, data: DataPlace, root_key: RootKeyPlace, args: ServerArgs, folders: &Folders) -> Result<Self, ConfigError> {
+        let port = args.port.unwrap_or(PORT_DEFAULT);
+        Ok(Self {
+            mode,
+            data,
+            root_key,
+            listen: addresses(mode, port, args.bind.as_deref())?,
+            hosts: hosts(port, &args)?,
+            tls: tls(&args)?,
+            limits: limits(&args)?,
+            config_dir: folders.config.clone(),
+        })
+    }
+}
+
+fn addresses(mode: Mode, port: u16, bind: Option<&str>) -> Result<Addresses, ConfigError> {
+    let (v4, v6) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST));
+    let Some(bind) = bind else {
+        return Ok(match mode {
+            Mode::Serve => Addresses { required: vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)], optional: Vec::new(), port },
+            Mode::Dev => Addresses { required: vec![v4], optional: vec![v6], port },
+        });
+    };
+    let mut found = Addresses { required: Vec::new(), optional: Vec::new(), port };
+    for text in bind.split(',').map(str::trim) {
+        if text == "localhost" {
+            found.required.push(v4);
+            found.optional.push(v6);
+            continue;
+        }
+        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+        found.required.push(bare.parse().map_err(|_| {
+            ConfigError::new(format!(
+                "--bind has '{text}'; IP addresses such as 0.0.0.0, 127.0.0.1 or ::1 are expected, separated by commas"
+            ))
+        })?);
+    }
+    Ok(found)
+}
+
+fn hosts(port: u16, args: &ServerArgs) -> Result<HostSettings, ConfigError> {
+    let index_ports = match &args.index_ports {
+        Some(text) => parse_ports("--index-ports", text)?,
+        None if port == 0 => return Err(ConfigError::new("--port 0 needs --index-ports, such as 5081-5090")),
+        None => port.saturating_add(1)..=port.saturating_add(1000),
+    };
+    if index_ports.contains(&port) {
+        return Err(ConfigError::new(format!(
+            "--index-ports {}-{} contain --port {port}; each index needs a port of its own",
+            index_ports.start(),
+            index_ports.end()
+        )));
+    }
+    let label = |setting: &str, text: &str| {
+        let good = |part: &str| {
+            (1..=63).contains(&part.len())
+                && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                && !part.starts_with('-')
+                && !part.ends_with('-')
+        };
+        if text.len() <= 180 && text.split('.').all(good) {
+            Ok(text.to_owned())
+        } else {
+            Err(ConfigError::new(format!("{setting} is '{text}'; a lower-case DNS name such as vectors.example.com is expected")))
+        }
+    };
+    let cell = label("--cell", args.cell.as_deref().unwrap_or("local"))?;
+    if cell.contains('.') {
+        return Err(ConfigError::new(format!("--cell is '{cell}'; one DNS label, without dots, is expected")));
+    }
+    let advertise_host = args.advertise_host.clone().unwrap_or_else(|| "localhost".to_owned());
+    if advertise_host.is_empty() || !advertise_host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b)) {
+        return Err(ConfigError::new(format!(
+            "--advertise-host is '{advertise_host}'; a host name or address without scheme or port is expected"
+        )));
+    }
+    Ok(HostSettings {
+        domain: args.domain.as_deref().map(|d| label("--domain", d)).transpose()?,
+        cell,
+        index_ports,
+        advertise_host,
+        advertise_scheme: args.advertise_scheme.unwrap_or_default(),
+    })
+}
+
+fn tls(args: &ServerArgs) -> Result<Option<TlsSettings>, ConfigError> {
+    match (&args.tls_cert, &args.tls_key, args.tls_self_signed.unwrap_or(false)) {
+        (None, None, false) => Ok(None),
+        (None, None, true) => Ok(Some(TlsSettings::SelfSigned)),
+        (Some(cert), Some(key), false) => Ok(Some(TlsSettings::Files { cert: cert.clone(), key: key.clone() })),
+        (Some(_), Some(_), true) => Err(ConfigError::new("--tls-self-signed and --tls-cert exclude each other")),
+        (Some(_), None, _) => Err(ConfigError::new("--tls-cert needs --tls-key")),
+        (None, Some(_), _) => Err(ConfigError::new("--tls-key needs --tls-cert")),
+    }
+}
+
+fn limits(args: &ServerArgs) -> Result<Limits, ConfigError> {
+    let size = |setting: &str, text: &Option<String>, default: usize| text.as_deref().map_or(Ok(default), |t| parse_size(setting, t));
+    let seconds = |setting: &str, value: Option<u64>, default: u64| match value.unwrap_or(default) {
+        0 => Err(ConfigError::new(format!("{setting} is 0; at least one second is needed"))),
+        s => Ok(Duration::from_secs(s)),
+    };
+    let count = |setting: &str, value: Option<u32>, default: u32| match value.unwrap_or(default) {
+        0 => Err(ConfigError::new(format!("{setting} is 0; at least 1 is needed"))),
+        n => Ok(n),
+    };
+    let limits = Limits {
+        body_bytes: size("--max-body", &args.max_body, 32 << 20)?,
+        bodies_bytes: size("--max-bodies", &args.max_bodies, 1 << 30)?,
+        connections: count("--max-connections", args.max_connections, 32_768)?,
+        streams: count("--max-streams", args.max_streams, 256)?,
+        header_timeout: seconds("--header-timeout", args.header_timeout, 10)?,
+        body_timeout: seconds("--body-timeout", args.body_timeout, 120)?,
+        idle_timeout: seconds("--idle-timeout", args.idle_timeout, 300)?,
+        shutdown_timeout: seconds("--shutdown-timeout", args.shutdown_timeout, 30)?,
+        cache_bytes: size("--cache", &args.cache, 256 << 20)?,
+    };
+    if limits.bodies_bytes < limits.body_bytes {
+        return Err(ConfigError::new("--max-bodies is smaller than --max-body: no request of that size could ever be read"));
+    }
+    Ok(limits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folders() -> Folders {
+        Folders { data: "/d/pinyon".into(), config: "/c/pinyon".into() }
+    }
+
+    fn serve(change: impl FnOnce(&mut ServerArgs)) -> Result<Settings, ConfigError> {
+        let mut args = ServerArgs::default();
+        change(&mut args);
+        Settings::serve(args, &folders())
+    }
+
+    #[test]
+    fn serve_has_production_defaults() {
+        let s = serve(|_| ()).unwrap();
+        assert_eq!((s.listen.port, s.hosts.index_ports), (5080, 5081..=6080));
+        assert_eq!(s.data, DataPlace::Dir("/d/pinyon".into()));
+        assert_eq!(s.limits.body_bytes, 32 << 20);
+        assert!(s.tls.is_none());
+    }
+
+    #[test]
+    fn dev_reads_the_variables_of_the_emulator_and_flags_win() {
+        let variable = |name: &str| match name {
+            "PORT" => Some("6000".to_owned()),
+            "PINECONE_HOST" => Some("pinecone".to_owned()),
+            _ => None,
+        };
+        let s = Settings::dev(ServerArgs::default(), &folders(), variable).unwrap();
+        assert_eq!((s.listen.port, s.hosts.advertise_host.as_str(), *s.hosts.index_ports.start()), (6000, "pinecone", 6001));
+        assert_eq!((s.data, s.root_key), (DataPlace::Temporary, RootKeyPlace::Memory));
+        let s = Settings::dev(ServerArgs { port: Some(7000), ..ServerArgs::default() }, &folders(), variable).unwrap();
+        assert_eq!(s.listen.port, 7000);
+        assert!(Settings::dev(ServerArgs::default(), &folders(), |_| Some("x".to_owned())).is_err());
+    }
+
+    #[test]
+    fn wrong_settings_are_named() {
+        let wrong: [(&str, Box<dyn FnOnce(&mut ServerArgs)>); 9] = [
+            ("--bind", Box::new(|a| a.bind = Some("nowhere".into()))),
+            ("--index-ports", Box::new(|a| a.index_ports = Some("5080-5090".into()))),
+            ("--domain", Box::new(|a| a.domain = Some("Bad_Domain".into()))),
+            ("--cell", Box::new(|a| a.cell = Some("a.b".into()))),
+            ("--advertise-host", Box::new(|a| a.advertise_host = Some("http://x".into()))),
+            ("--tls-key", Box::new(|a| a.tls_cert = Some("c".into()))),
+            ("--max-body", Box::new(|a| a.max_body = Some("lots".into()))),
+            ("--max-bodies", Box::new(|a| a.max_bodies = Some("1MB".into()))),
+            ("--header-timeout", Box::new(|a| a.header_timeout = Some(0))),
+        ];
+        for (setting, change) in wrong {
+            assert!(serve(change).unwrap_err().to_string().contains(setting), "{setting}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_both_families() {
+        let a = |bind| addresses(Mode::Serve, 1, Some(bind)).unwrap();
+        assert_eq!(a("127.0.0.1, [::1]").required.len(), 2);
+        assert_eq!((a("localhost").required.len(), a("localhost").optional.len()), (1, 1));
+    }
+
+    #[test]
+    fn the_file_takes_the_flags_names_and_refuses_others() {
+        let file: ServerArgs = toml::from_str("port = 1\ndata-dir = '/x'\nadvertise-scheme = 'none'\nmax-body = '1MB'").unwrap();
+        let merged = ServerArgs { port: Some(2), ..ServerArgs::default() }.or(file);
+        assert_eq!((merged.port, merged.data_dir), (Some(2), Some("/x".into())));
+        assert_eq!(merged.advertise_scheme, Some(AdvertiseScheme::None));
+        assert!(toml::from_str::<ServerArgs>("prot = 1").is_err());
+    }
+}

@@ -1,0 +1,184 @@
+//! Open ports: the main one, and one per index while it lives.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    activity::Connections,
+    connection::{Entrance, Handler, Peer, Protocol},
+};
+use crate::config::{Addresses, Limits};
+
+/// How long to wait after the system could not give us a connection (out of files, out of memory).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The listeners of one server.
+pub(crate) struct Listeners {
+    addresses: Addresses,
+    tls: Option<TlsAcceptor>,
+    protocol: Protocol,
+    handler: Handler,
+    handshake_timeout: Duration,
+    connections: Arc<Connections>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    open: Mutex<HashMap<u16, CancellationToken>>,
+}
+
+impl Listeners {
+    /// No port is open yet.
+    pub(crate) fn new(
+        addresses: Addresses,
+        tls: Option<TlsAcceptor>,
+        limits: &Limits,
+        connections: Arc<Connections>,
+        handler: Handler,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            addresses,
+            tls,
+            protocol: Protocol::new(limits),
+            handler,
+            handshake_timeout: limits.header_timeout,
+            connections,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            open: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// Opens the main port and says which it is.
+    pub(crate) async fn open_main(self: &Arc<Self>) -> io::Result<u16> {
+        self.open(self.addresses.port, |_| Entrance::Main).await
+    }
+
+    /// Opens the port of an index. Once this returns, a connection to it succeeds.
+    pub(crate) async fn open_index(self: &Arc<Self>, port: u16) -> io::Result<()> {
+        if self.open.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&port) {
+            return Ok(());
+        }
+        self.open(port, Entrance::Index).await.map(drop)
+    }
+
+    /// Closes a port, and its connections once their requests are answered.
+    pub(crate) fn close(&self, port: u16) {
+        if let Some(token) = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&port) {
+            token.cancel();
+        }
+    }
+
+    /// Stops listening, asks every connection to end, and waits for them until `deadline` passes. Says whether all ended.
+    pub(crate) async fn shut_down(&self, deadline: Duration) -> bool {
+        self.stop.cancel();
+        self.tasks.close();
+        tokio::time::timeout(deadline, self.tasks.wait()).await.is_ok()
+    }
+
+    /// Serves the connections of a Unix socket.
+    pub(crate) fn open_socket(self: &Arc<Self>, listener: tokio::net::UnixListener) {
+        let this = self.clone();
+        self.tasks.spawn(async move {
+            loop {
+                let stream = tokio::select! {
+                    () = this.stop.cancelled() => return,
+                    accepted = listener.accept() => match accepted {
+                        Ok((stream, _)) => stream,
+                        Err(error) => { this.pause(&error).await; continue }
+                    },
+                };
+                let place = this.connections.place(this.stop.child_token()).await;
+                let peer = Peer { entrance: Entrance::Operator, address: None, secure: false };
+                let (protocol, handler) = (this.protocol.clone(), this.handler.clone());
+                this.tasks.spawn(async move { protocol.serve(stream, peer, place, handler).await });
+            }
+        });
+    }
+
+    async fn open(self: &Arc<Self>, port: u16, entrance: impl Fn(u16) -> Entrance) -> io::Result<u16> {
+        let mut listeners = Vec::new();
+        let mut bound = port;
+        for address in &self.addresses.required {
+            let listener = bind(SocketAddr::new(*address, bound)).await?;
+            bound = listener.local_addr()?.port();
+            listeners.push(listener);
+        }
+        for address in &self.addresses.optional {
+            match bind(SocketAddr::new(*address, bound)).await {
+                Ok(listener) => listeners.push(listener),
+                Err(e) if e.kind() == io::ErrorKind::AddrInUse => return Err(e),
+                Err(error) => tracing::debug!(%address, %error, "address is not available here"),
+            }
+        }
+        let token = self.stop.child_token();
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(bound, token.clone());
+        for listener in listeners {
+            self.tasks.spawn(self.clone().accept(listener, entrance(bound), token.clone()));
+        }
+        Ok(bound)
+    }
+
+    async fn accept(self: Arc<Self>, listener: TcpListener, entrance: Entrance, token: CancellationToken) {
+        loop {
+            let accepted = tokio::select! {
+                () = token.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, address)) => {
+                    let place = tokio::select! {
+                        () = token.cancelled() => return,
+                        place = self.connections.place(token.child_token()) => place,
+                    };
+                    let peer = Peer { entrance, address: Some(address), secure: self.tls.is_some() };
+                    self.tasks.spawn(self.clone().greet(stream, peer, place));
+                }
+                Err(error) => self.pause(&error).await,
+            }
+        }
+    }
+
+    async fn greet(self: Arc<Self>, stream: TcpStream, peer: Peer, place: super::activity::Place) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+        let Some(tls) = &self.tls else {
+            return self.protocol.serve(stream, peer, place, self.handler.clone()).await;
+        };
+        let shaken = tokio::select! {
+            () = place.activity.close.cancelled() => return,
+            shaken = tokio::time::timeout(self.handshake_timeout, tls.accept(stream)) => shaken,
+        };
+        match shaken {
+            Ok(Ok(stream)) => self.protocol.serve(stream, peer, place, self.handler.clone()).await,
+            Ok(Err(error)) => tracing::debug!(?peer, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(?peer, "TLS handshake took too long"),
+        }
+    }
+
+    /// A connection that was gone before we took it is no matter; anything else means the system is short of something.
+    async fn pause(&self, error: &io::Error) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+        if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted) {
+            return;
+        }
+        tracing::warn!(%error, open = self.connections.len(), "cannot accept connections; trying again");
+        self.connections.evict();
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address).map_err(|e| io::Error::new(e.kind(), format!("{address}: {e}")))?;
+    socket.listen(4096)
+}

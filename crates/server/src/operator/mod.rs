@@ -1,0 +1,10 @@
+//! What the owner of a data directory can do, through a running server's socket or on the directory itself: one set of
+//! commands, one piece of code that carries them out.
+
+mod command;
+mod root_key;
+mod socket;
+
+pub(crate) use command::{Command, Output, Secret};
+pub(crate) use root_key::RootKeyFile;
+pub(crate) use socket::{SOCKET_NAME, bind, send, serve};

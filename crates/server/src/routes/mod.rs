@@ -1,0 +1,210 @@
+//! REST: from the table of operations to a handler and back. A handler parses, calls and renders; everything that all of
+//! them need happens here, once.
+
+mod indexes;
+mod namespaces;
+mod vectors;
+
+use std::{future::Future, sync::Arc};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use pinyon_model::{Error, ErrorCode, Index, Permission, Plane, Result};
+use pinyon_service::{IndexRef, OpContext, Service};
+use pinyon_wire::{ApiVersion, Envelope, Matched, Operation, PathParams, Route, VERSION_HEADER, match_path, plane_envelope, unknown_route};
+
+use crate::{
+    answer::{Answer, AnswerBody},
+    app::{App, health},
+    body::{ReadBody, drain},
+    calls::Calls,
+    hosts::Target,
+    listen::Peer,
+};
+
+/// What a handler works with.
+pub(crate) struct Call {
+    app: Arc<App>,
+    ctx: OpContext,
+    version: ApiVersion,
+    status: StatusCode,
+    index: Option<IndexRef>,
+    path: PathParams,
+    query: String,
+    body: ReadBody,
+}
+
+impl Call {
+    fn service(&self) -> &Arc<Service> {
+        &self.app.service
+    }
+    /// The calls on the index whose host was asked.
+    fn calls(&self) -> Result<Calls<'_>> {
+        let index = self.index.as_ref().ok_or_else(|| Error::internal("a data operation was routed without an index"))?;
+        Ok(Calls { service: &self.app.service, ctx: &self.ctx, index })
+    }
+    fn host_of(&self, index: &Index) -> String {
+        self.app.hosts.host_of(index, self.version)
+    }
+    fn body(&self) -> &Bytes {
+        &self.body.bytes
+    }
+    fn query(&self) -> &str {
+        &self.query
+    }
+    fn param(&self, name: &str) -> &str {
+        self.path.get(name)
+    }
+    /// The answer of success, with the status that the operation's row names.
+    fn answer(&self, body: impl Into<Bytes>) -> Answer {
+        Answer::json(self.status, body)
+    }
+}
+
+/// Answers a REST request.
+pub(crate) async fn serve(app: Arc<App>, peer: Peer, id: Arc<str>, request: Request<Incoming>) -> Response<AnswerBody> {
+    if matches!(*request.method(), Method::GET | Method::HEAD)
+        && let Some(answer) = health(&app, request.uri().path())
+    {
+        return answer.into_response();
+    }
+    let target = app.hosts.target(&app.service, peer, &request);
+    let plane = target.plane();
+    let (envelope, answered) = match route(plane, &request) {
+        Ok(Found::Route(route, path, version)) => {
+            (route.envelope(version), call(app, peer, id, target, route, path, version, request).await)
+        }
+        Ok(Found::Answer(answer)) => {
+            drain(request.into_body());
+            return answer.into_response();
+        }
+        Err(error) => {
+            drain(request.into_body());
+            (plane_envelope(plane), Err(error))
+        }
+    };
+    answered.unwrap_or_else(|error| refused(envelope, &error)).into_response()
+}
+
+/// The answer to a defect.
+pub(crate) fn failed(error: &Error) -> Response<AnswerBody> {
+    refused(Envelope::Status, error).into_response()
+}
+
+fn refused(envelope: Envelope, error: &Error) -> Answer {
+    use pinyon_model::ErrorCode::{DataLoss, Internal};
+    if matches!(error.code, DataLoss | Internal) {
+        tracing::error!(code = ?error.code, message = error.message, "request failed");
+    }
+    envelope.render(error).into()
+}
+
+enum Found {
+    Route(&'static Route, PathParams, ApiVersion),
+    Answer(Answer),
+}
+
+fn route(plane: Plane, request: &Request<Incoming>) -> Result<Found> {
+    let path = request.uri().path();
+    let version = match request.headers().get(VERSION_HEADER) {
+        None => ApiVersion::from_header(None)?,
+        // What is not text cannot be a date either.
+        Some(value) => ApiVersion::from_header(Some(value.to_str().unwrap_or("?")))?,
+    };
+    Ok(match match_path(plane, request.method().as_str(), path)? {
+        Matched::Route(route, path) => Found::Route(route, path, version),
+        Matched::WrongMethod(allowed, _) if request.method() == Method::OPTIONS => {
+            Found::Answer(Answer::empty(StatusCode::NO_CONTENT).allow(&allowed))
+        }
+        Matched::WrongMethod(allowed, envelope) => {
+            Found::Answer(Answer::from(envelope.render_method_not_allowed(&allowed)).allow(&allowed))
+        }
+        Matched::Unknown => return Err(unknown_route(path)),
+    })
+}
+
+#[allow(clippy::too_many_arguments, reason = "each is a different thing that was found out about the request")]
+async fn call(
+    app: Arc<App>,
+    peer: Peer,
+    id: Arc<str>,
+    target: Target,
+    route: &'static Route,
+    path: PathParams,
+    version: ApiVersion,
+    request: Request<Incoming>,
+) -> Result<Answer> {
+    let ctx = match app.authenticate(peer, id, request.headers(), &target).await {
+        Ok(ctx) => ctx,
+        Err(error) => {
+            drain(request.into_body());
+            return Err(error);
+        }
+    };
+    let index = match target {
+        Target::Index(index) => Some(index),
+        Target::Control | Target::Missing { .. } => None,
+    };
+    if !route.implemented {
+        drain(request.into_body());
+        permit(&ctx, route, index.as_ref())?;
+        return Err(route.unimplemented());
+    }
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let body = app.bodies.read(request).await?;
+    let status = StatusCode::from_u16(route.success).unwrap_or(StatusCode::OK);
+    let call = Call { app, ctx, version, status, index, path, query, body };
+    match route.permission {
+        // What changes something runs to its end even when the client goes away meanwhile.
+        Permission::ControlWrite | Permission::DataWrite => to_the_end(handle(route.operation, call)).await,
+        _ => handle(route.operation, call).await,
+    }
+}
+
+/// Says of an operation that is not built only to those who might use it that it is not.
+fn permit(ctx: &OpContext, route: &Route, index: Option<&IndexRef>) -> Result<()> {
+    let foreign = index.is_some_and(|index| ctx.project_id().is_some_and(|project| index.describe().project_id != project));
+    if foreign {
+        return Err(Error::new(ErrorCode::Unauthenticated, "Invalid API key."));
+    }
+    if !ctx.principal.allows(route.permission) {
+        return Err(Error::forbidden(format!("This API key's roles do not allow it to use {} {}", route.methods[0], route.path)));
+    }
+    Ok(())
+}
+
+/// Runs a call that must not be cut short, apart from the connection that asked for it.
+pub(crate) async fn to_the_end<T: Send + 'static>(call: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(call).await {
+        Ok(output) => output,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only when the runtime itself is going down.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+async fn handle(operation: Operation, call: Call) -> Result<Answer> {
+    match operation {
+        Operation::ListIndexes => indexes::list(call).await,
+        Operation::CreateIndex => indexes::create(call).await,
+        Operation::DescribeIndex => indexes::describe(call).await,
+        Operation::ConfigureIndex => indexes::configure(call).await,
+        Operation::DeleteIndex => indexes::delete(call).await,
+        Operation::Upsert => vectors::upsert(call).await,
+        Operation::Query => vectors::query(call).await,
+        Operation::Fetch => vectors::fetch(call).await,
+        Operation::FetchByMetadata => vectors::fetch_by_metadata(call).await,
+        Operation::List => vectors::list(call).await,
+        Operation::Update => vectors::update(call).await,
+        Operation::Delete => vectors::delete(call).await,
+        Operation::DescribeIndexStats => vectors::stats(call).await,
+        Operation::ListNamespaces => namespaces::list(call).await,
+        Operation::CreateNamespace => namespaces::create(call).await,
+        Operation::DescribeNamespace => namespaces::describe(call).await,
+        Operation::DeleteNamespace => namespaces::delete(call).await,
+        other => Err(other.route().unimplemented()),
+    }
+}

@@ -1,0 +1,17 @@
+//! What must survive: kills, failing disks, flipped bits, a lost catalog, a full disk; and what must never be found on disk.
+//! Each test starts the real binary, built with the feature `faults` of `storage`.
+
+mod crash;
+mod flips;
+mod full_disk;
+mod http;
+mod load;
+mod plaintext;
+mod process;
+mod rebuild;
+mod sample;
+
+/// A number from the environment, so that the same test has a short and a long form.
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}

@@ -1,7 +1,6 @@
 //! AVX2 with FMA: four `f64` lanes, eight sums in flight, the rest of a vector one value at a time.
 
 use std::arch::x86_64::*;
-use std::slice::ChunksExact;
 
 use crate::prefetch;
 use crate::scalar::term;
@@ -9,6 +8,8 @@ use crate::scalar::term;
 const LANES: usize = 4;
 /// Sums in flight: an addition takes four cycles, and two can start each cycle.
 const SUMS: usize = 8;
+/// Chunks of `f32` in a cache line.
+const LINE: usize = 4;
 
 /// The sum of `TERM` over two vectors of one length.
 #[target_feature(enable = "avx2,fma")]
@@ -30,33 +31,40 @@ pub(crate) fn pair<const TERM: bool>(a: &[f32], b: &[f32]) -> f64 {
     total(sums) + rest
 }
 
-/// The sum of `TERM` over the query and each row, of the query's length.
+/// The sum of `TERM` over the query and each row of the block, all rows of the query's length, one row a score.
 #[target_feature(enable = "avx2,fma")]
-pub(crate) fn rows<const TERM: bool>(query: &[f64], rows: ChunksExact<'_, f32>, out: &mut [f64]) {
-    for (score, row) in out.iter_mut().zip(rows) {
-        *score = widened_pair::<TERM>(query, row);
+pub(crate) fn rows<const TERM: bool>(query: &[f64], rows: &[f32], out: &mut [f64]) {
+    let (scores, last_score) = out.as_chunks_mut::<2>();
+    let mut rows = rows.chunks_exact(query.len());
+    for scores in scores {
+        if let (Some(first), Some(second)) = (rows.next(), rows.next()) {
+            *scores = two_rows::<TERM>(query, [first, second]);
+        }
+    }
+    if let ([score], Some(row)) = (last_score, rows.next()) {
+        [*score, _] = two_rows::<TERM>(query, [row, row]);
     }
 }
 
+/// Two rows at a time share the loads of the query, and a turn is one cache line of each row.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn widened_pair<const TERM: bool>(query: &[f64], row: &[f32]) -> f64 {
-    let (query_chunks, query_rest) = query.as_chunks::<LANES>();
-    let (row_chunks, row_rest) = row.as_chunks::<LANES>();
-    let (query_blocks, query_chunks) = query_chunks.as_chunks::<SUMS>();
-    let (row_blocks, row_chunks) = row_chunks.as_chunks::<SUMS>();
-    let mut sums = [_mm256_setzero_pd(); SUMS];
-    for (query, row) in query_blocks.iter().zip(row_blocks) {
-        prefetch::ahead_of(row);
-        for lane in 0..SUMS {
-            sums[lane] = add::<TERM>(sums[lane], load(&query[lane]), widen(&row[lane]));
+fn two_rows<const TERM: bool>(query: &[f64], rows: [&[f32]; 2]) -> [f64; 2] {
+    let (query_lines, query_rest) = query.as_chunks::<{ LANES * LINE }>();
+    let [(first_lines, first_rest), (second_lines, second_rest)] = rows.map(|row| row.as_chunks::<{ LANES * LINE }>());
+    let mut sums = [[_mm256_setzero_pd(); LINE]; 2];
+    for ((query, first), second) in query_lines.iter().zip(first_lines).zip(second_lines) {
+        prefetch::ahead_of(first);
+        prefetch::ahead_of(second);
+        let (query, first, second) = (query.as_chunks().0, first.as_chunks().0, second.as_chunks().0);
+        for chunk in 0..LINE {
+            let query = load(&query[chunk]);
+            sums[0][chunk] = add::<TERM>(sums[0][chunk], query, widen(&first[chunk]));
+            sums[1][chunk] = add::<TERM>(sums[1][chunk], query, widen(&second[chunk]));
         }
     }
-    for ((sum, query), row) in sums.iter_mut().zip(query_chunks).zip(row_chunks) {
-        *sum = add::<TERM>(*sum, load(query), widen(row));
-    }
-    let rest: f64 = query_rest.iter().zip(row_rest).map(|(query, row)| term::<TERM>(*query, f64::from(*row))).sum();
-    total(sums) + rest
+    let rest = |rest: &[f32]| query_rest.iter().zip(rest).map(|(query, value)| term::<TERM>(*query, f64::from(*value))).sum::<f64>();
+    [total(sums[0]) + rest(first_rest), total(sums[1]) + rest(second_rest)]
 }
 
 /// The exclusive or of all words.
@@ -106,7 +114,7 @@ fn widen(chunk: &[f32; LANES]) -> __m256d {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn total(sums: [__m256d; SUMS]) -> f64 {
+fn total<const COUNT: usize>(sums: [__m256d; COUNT]) -> f64 {
     let all = sums.into_iter().fold(_mm256_setzero_pd(), |all, one| _mm256_add_pd(all, one));
     let halves = _mm_add_pd(_mm256_castpd256_pd128(all), _mm256_extractf128_pd::<1>(all));
     _mm_cvtsd_f64(_mm_add_sd(halves, _mm_unpackhi_pd(halves, halves)))

@@ -1,13 +1,14 @@
 //! AVX-512: eight `f64` lanes, four sums in flight, the rest of a vector by masked loads.
 
 use std::arch::x86_64::*;
-use std::slice::ChunksExact;
 
 use crate::prefetch;
 
 const LANES: usize = 8;
 /// Sums in flight: an addition takes four cycles, and two can start each cycle.
 const SUMS: usize = 4;
+/// Chunks of `f32` in a cache line.
+const LINE: usize = 2;
 
 /// The sum of `TERM` over two vectors of one length.
 #[target_feature(enable = "avx512f,avx512vl")]
@@ -29,35 +30,49 @@ pub(crate) fn pair<const TERM: bool>(a: &[f32], b: &[f32]) -> f64 {
     total(sums)
 }
 
-/// The sum of `TERM` over the query and each row, of the query's length.
+/// The sum of `TERM` over the query and each row of the block, all rows of the query's length, one row a score.
 #[target_feature(enable = "avx512f,avx512vl")]
-pub(crate) fn rows<const TERM: bool>(query: &[f64], rows: ChunksExact<'_, f32>, out: &mut [f64]) {
-    for (score, row) in out.iter_mut().zip(rows) {
-        *score = widened_pair::<TERM>(query, row);
+pub(crate) fn rows<const TERM: bool>(query: &[f64], rows: &[f32], out: &mut [f64]) {
+    let (scores, last_score) = out.as_chunks_mut::<2>();
+    let mut rows = rows.chunks_exact(query.len());
+    for scores in scores {
+        if let (Some(first), Some(second)) = (rows.next(), rows.next()) {
+            *scores = two_rows::<TERM>(query, [first, second]);
+        }
+    }
+    if let ([score], Some(row)) = (last_score, rows.next()) {
+        [*score, _] = two_rows::<TERM>(query, [row, row]);
     }
 }
 
+/// Two rows at a time share the loads of the query, and a turn is one cache line of each row.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl")]
-fn widened_pair<const TERM: bool>(query: &[f64], row: &[f32]) -> f64 {
+fn two_rows<const TERM: bool>(query: &[f64], rows: [&[f32]; 2]) -> [f64; 2] {
     let (query_chunks, query_rest) = query.as_chunks::<LANES>();
-    let (row_chunks, row_rest) = row.as_chunks::<LANES>();
-    let (query_blocks, query_chunks) = query_chunks.as_chunks::<SUMS>();
-    let (row_blocks, row_chunks) = row_chunks.as_chunks::<SUMS>();
-    let mut sums = [_mm512_setzero_pd(); SUMS];
-    for (query, row) in query_blocks.iter().zip(row_blocks) {
-        prefetch::ahead_of(row);
-        for lane in 0..SUMS {
-            sums[lane] = add::<TERM>(sums[lane], load(&query[lane]), widen(&row[lane]));
+    let (query_lines, query_chunks) = query_chunks.as_chunks::<LINE>();
+    let [(first_lines, first_rest), (second_lines, second_rest)] = rows.map(|row| row.as_chunks::<{ LANES * LINE }>());
+    let mut sums = [[_mm512_setzero_pd(); LINE]; 2];
+    for ((query, first), second) in query_lines.iter().zip(first_lines).zip(second_lines) {
+        prefetch::ahead_of(first);
+        prefetch::ahead_of(second);
+        let (first, second) = (first.as_chunks().0, second.as_chunks().0);
+        for chunk in 0..LINE {
+            let query = load(&query[chunk]);
+            sums[0][chunk] = add::<TERM>(sums[0][chunk], query, widen(&first[chunk]));
+            sums[1][chunk] = add::<TERM>(sums[1][chunk], query, widen(&second[chunk]));
         }
     }
-    for ((sum, query), row) in sums.iter_mut().zip(query_chunks).zip(row_chunks) {
-        *sum = add::<TERM>(*sum, load(query), widen(row));
+    for (sums, rest) in sums.iter_mut().zip([first_rest, second_rest]) {
+        let (chunks, rest) = rest.as_chunks::<LANES>();
+        for (query, chunk) in query_chunks.iter().zip(chunks) {
+            sums[0] = add::<TERM>(sums[0], load(query), widen(chunk));
+        }
+        if !rest.is_empty() {
+            sums[1] = add::<TERM>(sums[1], load_rest(query_rest), widen_rest(rest));
+        }
     }
-    if !row_rest.is_empty() {
-        sums[SUMS - 1] = add::<TERM>(sums[SUMS - 1], load_rest(query_rest), widen_rest(row_rest));
-    }
-    total(sums)
+    sums.map(|[left, right]| _mm512_reduce_add_pd(_mm512_add_pd(left, right)))
 }
 
 /// The exclusive or of all words.

@@ -166,9 +166,8 @@ impl Kernels {
         if query.is_empty() {
             return out.fill(0.0);
         }
-        let each_row = rows.chunks_exact(query.len());
         if out.len() < ROWS_WORTH_WIDENING {
-            for (score, row) in out.iter_mut().zip(each_row) {
+            for (score, row) in out.iter_mut().zip(rows.chunks_exact(query.len())) {
                 *score = self.pair::<TERM>(query, row);
             }
             return;
@@ -177,14 +176,14 @@ impl Kernels {
         match self.level {
             // SAFETY: a value of this level is only made where the CPU was found to have AVX-512 F and VL.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { avx512::rows::<TERM>(&query, each_row, out) },
+            Level::Avx512 => unsafe { avx512::rows::<TERM>(&query, rows, out) },
             // SAFETY: a value of this level is only made where the CPU was found to have AVX2 and FMA.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { avx2::rows::<TERM>(&query, each_row, out) },
+            Level::Avx2 => unsafe { avx2::rows::<TERM>(&query, rows, out) },
             // SAFETY: a value of this level is only made where the CPU was found to have NEON.
             #[cfg(target_arch = "aarch64")]
-            Level::Neon => unsafe { neon::rows::<TERM>(&query, each_row, out) },
-            _ => scalar::rows::<TERM>(&query, each_row, out),
+            Level::Neon => unsafe { neon::rows::<TERM>(&query, rows, out) },
+            _ => scalar::rows::<TERM>(&query, rows, out),
         }
     }
 }

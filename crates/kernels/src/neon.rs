@@ -1,7 +1,6 @@
 //! NEON: two `f64` lanes, eight sums in flight, the rest of a vector one value at a time.
 
 use std::arch::aarch64::*;
-use std::slice::ChunksExact;
 
 use crate::scalar::term;
 
@@ -30,10 +29,10 @@ pub(crate) fn pair<const TERM: bool>(a: &[f32], b: &[f32]) -> f64 {
     total(sums) + rest
 }
 
-/// The sum of `TERM` over the query and each row, of the query's length.
+/// The sum of `TERM` over the query and each row of the block, all rows of the query's length, one row a score.
 #[target_feature(enable = "neon")]
-pub(crate) fn rows<const TERM: bool>(query: &[f64], rows: ChunksExact<'_, f32>, out: &mut [f64]) {
-    for (score, row) in out.iter_mut().zip(rows) {
+pub(crate) fn rows<const TERM: bool>(query: &[f64], rows: &[f32], out: &mut [f64]) {
+    for (score, row) in out.iter_mut().zip(rows.chunks_exact(query.len())) {
         *score = widened_pair::<TERM>(query, row);
     }
 }

@@ -2,8 +2,6 @@
 //!
 //! The lanes are sums of their own, so that the additions need not wait for each other.
 
-use std::slice::ChunksExact;
-
 const LANES: usize = 8;
 
 /// The sum of `TERM` over two vectors of one length.
@@ -20,9 +18,9 @@ pub(crate) fn pair<const TERM: bool>(a: &[f32], b: &[f32]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-/// The sum of `TERM` over the query and each row, of the query's length.
-pub(crate) fn rows<const TERM: bool>(query: &[f64], rows: ChunksExact<'_, f32>, out: &mut [f64]) {
-    for (score, row) in out.iter_mut().zip(rows) {
+/// The sum of `TERM` over the query and each row of the block, all rows of the query's length, one row a score.
+pub(crate) fn rows<const TERM: bool>(query: &[f64], rows: &[f32], out: &mut [f64]) {
+    for (score, row) in out.iter_mut().zip(rows.chunks_exact(query.len())) {
         *score = widened_pair::<TERM>(query, row);
     }
 }

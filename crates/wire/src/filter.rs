@@ -154,3 +154,93 @@ fn shown(node: &Node) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<Filter> {
+        from_node(serde_json::from_str(json).map_err(|e| Error::invalid(format!("not valid: {e}")))?)
+    }
+
+    fn field(name: &str, condition: Condition) -> Filter {
+        Filter::Field(name.to_owned(), condition)
+    }
+
+    fn text(s: &str) -> Scalar {
+        Scalar::String(s.to_owned())
+    }
+
+    #[test]
+    fn every_operator() {
+        let cases = [
+            (r#"{"f":"x"}"#, Condition::Eq(text("x"))),
+            (r#"{"f":true}"#, Condition::Eq(Scalar::Bool(true))),
+            (r#"{"f":2}"#, Condition::Eq(Scalar::Number(2.0))),
+            (r#"{"f":{"$eq":"x"}}"#, Condition::Eq(text("x"))),
+            (r#"{"f":{"$ne":1.5}}"#, Condition::Ne(Scalar::Number(1.5))),
+            (r#"{"f":{"$gt":1}}"#, Condition::Gt(1.0)),
+            (r#"{"f":{"$gte":-1}}"#, Condition::Gte(-1.0)),
+            (r#"{"f":{"$lt":1e3}}"#, Condition::Lt(1000.0)),
+            (r#"{"f":{"$lte":0}}"#, Condition::Lte(0.0)),
+            (r#"{"f":{"$in":["a",1,false]}}"#, Condition::In(vec![text("a"), Scalar::Number(1.0), Scalar::Bool(false)])),
+            (r#"{"f":{"$nin":[]}}"#, Condition::Nin(vec![])),
+            (r#"{"f":{"$exists":false}}"#, Condition::Exists(false)),
+        ];
+        for (json, condition) in cases {
+            assert_eq!(read(json).unwrap(), field("f", condition), "{json}");
+        }
+    }
+
+    #[test]
+    fn several_are_all_required() {
+        let both = Filter::And(vec![field("a", Condition::Gte(1.0)), field("a", Condition::Lt(2.0))]);
+        assert_eq!(read(r#"{"a":{"$gte":1,"$lt":2}}"#).unwrap(), both);
+        let fields = Filter::And(vec![field("a", Condition::Eq(text("x"))), field("b", Condition::Exists(true))]);
+        assert_eq!(read(r#"{"a":"x","b":{"$exists":true}}"#).unwrap(), fields);
+        let or = Filter::Or(vec![field("a", Condition::Eq(text("x"))), Filter::Not(Box::new(field("b", Condition::Gt(1.0))))]);
+        assert_eq!(read(r#"{"$or":[{"a":"x"},{"b":{"$not":{"$gt":1}}}]}"#).unwrap(), or);
+        assert!(read("{}").unwrap().is_empty());
+        assert_eq!(from_optional_node(Some(Node::Null)).unwrap(), None);
+    }
+
+    #[test]
+    fn refusals_name_what_was_wrong() {
+        for (json, told) in [
+            (r#"{"f":{"$like":"x"}}"#, "'$like' is not a valid filter operator on 'f'"),
+            (r#"{"$gt":1}"#, "'$gt' is not a valid filter operator here"),
+            (r#"{"$and":[]}"#, "$and takes a non-empty list of filters, but got an empty list"),
+            (r#"{"$or":{}}"#, "$or takes a non-empty list"),
+            (r#"{"$or":[{}]}"#, "$or must not hold an empty filter"),
+            (r#"{"f":["a"]}"#, "compares with a list"),
+            (r#"{"f":null}"#, "compares with null"),
+            (r#"{"f":{}}"#, "has no operator"),
+            (r#"{"f":{"g":1}}"#, "'g', which is not an operator"),
+            (r#"{"f":{"$gt":"1"}}"#, "$gt on 'f' takes a number, but got \"1\""),
+            (r#"{"f":{"$in":"a"}}"#, "$in on 'f' takes a list"),
+            (r#"{"f":{"$in":[null]}}"#, "takes a list of strings, numbers or booleans, but got null"),
+            (r#"{"f":{"$exists":1}}"#, "takes true or false"),
+            (r#"{"f":{"$not":1}}"#, "takes an object of operators"),
+            (r#"{"f":{"$match_all":"x"}}"#, "needs a document index"),
+            (r#"{"f":1,"f":2}"#, "occurs twice"),
+            (r#"[]"#, "must be an object"),
+            (r#"{"f":1e400}"#, "out of range"),
+            (r#"{"f":NaN}"#, "not valid"),
+        ] {
+            let error = read(json).unwrap_err();
+            assert_eq!(error.code, pinyon_model::ErrorCode::InvalidArgument, "{json}");
+            assert!(error.message.contains(told), "{json}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn depth_and_list_limits() {
+        let nested = |n: usize| format!("{}{{\"f\":1}}{}", "{\"$and\":[".repeat(n), "]}".repeat(n));
+        assert!(read(&nested(32)).is_ok());
+        assert!(read(&nested(33)).unwrap_err().message.contains("nested too deeply"));
+        assert!(read(&nested(100_000)).unwrap_err().message.contains("recursion limit"));
+        let list = |n: usize| format!("{{\"f\":{{\"$in\":[{}]}}}}", vec!["1"; n].join(","));
+        assert!(read(&list(10_000)).is_ok());
+        assert!(read(&list(10_001)).unwrap_err().message.contains("at most 10000"));
+    }
+}

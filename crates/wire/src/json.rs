@@ -1,11 +1,11 @@
 //! Reading and writing JSON bodies: one place that decides what a caller is told of a body that cannot be read.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, marker::PhantomData};
 
 use pinyon_model::{Error, ErrorCode, MetadataSchema, Result};
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{DeserializeOwned, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeOwned, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
 /// Reads a body of the vectors and namespaces planes: whatever is wrong with it is a 400. An empty body reads as `{}`.
@@ -25,7 +25,7 @@ pub(crate) fn from_control<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
     let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
-    serde_json::from_slice(body)
+    serde_json::from_slice(body).map(|Object(body)| body)
 }
 
 /// Writes a body that this crate made itself.
@@ -36,6 +36,38 @@ pub(crate) fn to_vec<T: Serialize + ?Sized>(body: &T) -> Vec<u8> {
 /// `null` reads as the type's default, which is how clients spell an argument that was not given.
 pub(crate) fn null_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(d: D) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
+}
+
+/// What only a JSON object can spell. A derived struct would also take a list, by position.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Object)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+/// An [`Object`] in a field.
+pub(crate) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<T, D::Error> {
+    Object::deserialize(d).map(|Object(value)| value)
+}
+
+/// An [`Object`] in a field that may be `null`.
+pub(crate) fn optional_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::<Object<T>>::deserialize(d)?.map(|Object(value)| value))
 }
 
 /// A JSON value that remembers nothing it need not: what metadata and filters are read from, whichever way they came.

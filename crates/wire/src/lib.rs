@@ -44,12 +44,16 @@ pub mod control;
 pub mod data;
 mod error;
 mod filter;
+#[doc(hidden)]
+pub mod fuzz;
 mod json;
 mod metadata;
 mod namespace_ref;
 mod operations;
 mod page;
 mod percent;
+#[cfg(test)]
+mod property_tests;
 pub mod proto;
 mod version;
 

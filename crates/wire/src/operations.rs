@@ -241,7 +241,7 @@ mod tests {
     fn each_row_is_its_operations_and_finds_itself() {
         for r in ROUTES {
             assert_eq!(r.operation.route().operation, r.operation);
-            let path = r.path.replace('{', "").replace('}', "");
+            let path = r.path.replace(['{', '}'], "");
             for method in r.methods {
                 assert_eq!(route(r.plane, method, &path).0, r.operation, "{method} {path}");
             }

@@ -70,7 +70,7 @@ fn seal(position: &str, scope: Scope) -> String {
 fn open(token: &str, scope: Scope) -> Option<String> {
     let digit = |b: u8| char::from(b).to_digit(16);
     let bytes = token.as_bytes();
-    if bytes.len() % 2 != 0 {
+    if !bytes.len().is_multiple_of(2) {
         return None;
     }
     let bytes: Option<Vec<u8>> = bytes.chunks_exact(2).map(|c| u8::try_from(digit(c[0])? << 4 | digit(c[1])?).ok()).collect();

@@ -3,6 +3,8 @@
 mod parts;
 mod schema;
 mod spec;
+#[cfg(test)]
+mod tests;
 
 use pinyon_model::{Index, IndexChange, IndexSpec, Result};
 use serde::Serialize;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use pinyon_model::{DeletionProtection, Deployment, Error, IndexState, ReadCapacity, ReadCapacityChange, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::json;
+
 /// Tags of a request; absent and `null` are none.
 pub(super) type TagsBody = Option<BTreeMap<String, String>>;
 
@@ -46,7 +48,7 @@ impl From<IndexState> for StatusOut {
 #[derive(Deserialize)]
 pub(super) struct ReadCapacityBody {
     mode: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     dedicated: Option<DedicatedBody>,
 }
 
@@ -56,7 +58,7 @@ struct DedicatedBody {
     node_type: Option<String>,
     #[serde(default)]
     scaling: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     manual: Option<ManualBody>,
 }
 

@@ -19,6 +19,9 @@ pub use stats::{DescribeIndexStatsRequest, DescribeIndexStatsResponse};
 pub use update::{UpdateRequest, UpdateResponse};
 pub use upsert::{UpsertRequest, UpsertResponse};
 
+#[cfg(test)]
+mod tests;
+
 use pinyon_model::Usage;
 use serde::Serialize;
 

@@ -50,7 +50,7 @@ pub struct NamespaceResponse(pub NamespaceDescription);
 struct CreateBody {
     #[serde(default, deserialize_with = "json::null_default")]
     name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     schema: Option<SchemaBody>,
 }
 

@@ -42,7 +42,7 @@ struct Body {
     vector: Vec<f32>,
     #[serde(default, deserialize_with = "json::null_default")]
     id: String,
-    #[serde(default, alias = "sparse_vector")]
+    #[serde(default, alias = "sparse_vector", deserialize_with = "json::optional_object")]
     sparse_vector: Option<SparseBody>,
     #[serde(default)]
     filter: Option<Node>,

@@ -33,7 +33,7 @@ struct Body {
     id: String,
     #[serde(default, deserialize_with = "json::null_default")]
     values: Vec<f32>,
-    #[serde(default, alias = "sparse_values")]
+    #[serde(default, alias = "sparse_values", deserialize_with = "json::optional_object")]
     sparse_values: Option<SparseBody>,
     #[serde(default, alias = "set_metadata")]
     set_metadata: Option<Node>,

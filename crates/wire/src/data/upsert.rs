@@ -5,7 +5,11 @@ use pinyon_model::{
 use serde::{Deserialize, Serialize};
 
 use super::vector::{self, VectorBody};
-use crate::{NamespaceRef, json, proto};
+use crate::{
+    NamespaceRef,
+    json::{self, Object},
+    proto,
+};
 
 /// Records to write, each whole.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +31,7 @@ pub struct UpsertResponse {
 #[derive(Deserialize)]
 struct Body {
     #[serde(default, deserialize_with = "json::null_default")]
-    vectors: Vec<VectorBody>,
+    vectors: Vec<Object<VectorBody>>,
     #[serde(default)]
     namespace: Option<String>,
 }
@@ -36,7 +40,7 @@ impl UpsertRequest {
     /// Reads the body of `POST /vectors/upsert`.
     pub fn from_json(body: &[u8]) -> Result<Self> {
         let body: Body = json::from_gateway(body)?;
-        Self::new(body.namespace.as_deref(), body.vectors, VectorBody::into_record)
+        Self::new(body.namespace.as_deref(), body.vectors, |Object(vector)| vector.into_record())
     }
 
     /// Reads the message of `Upsert`.

@@ -4,7 +4,7 @@ use pinyon_model::{DenseVector, Error, Metadata, Record, RecordId, Result, Spars
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    json::{Node, null_default},
+    json::{self, Node, null_default},
     metadata::{self, MetadataOut},
     proto,
 };
@@ -26,7 +26,7 @@ pub(super) struct VectorBody {
     id: String,
     #[serde(default, deserialize_with = "null_default")]
     values: Vec<f32>,
-    #[serde(default, alias = "sparse_values")]
+    #[serde(default, alias = "sparse_values", deserialize_with = "json::optional_object")]
     sparse_values: Option<SparseBody>,
     #[serde(default)]
     metadata: Option<Node>,

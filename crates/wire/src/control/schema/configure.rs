@@ -6,11 +6,11 @@ use crate::json;
 
 #[derive(Deserialize)]
 struct Body {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     deployment: Option<DeploymentBody>,
     #[serde(default)]
     schema: Option<IgnoredAny>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     read_capacity: Option<ReadCapacityBody>,
     #[serde(default)]
     deletion_protection: Option<String>,

@@ -13,10 +13,11 @@ use crate::json;
 struct Body {
     #[serde(default)]
     name: Option<String>,
+    #[serde(deserialize_with = "json::object")]
     schema: SchemaBody,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     deployment: Option<DeploymentBody>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     read_capacity: Option<ReadCapacityBody>,
     #[serde(default)]
     deletion_protection: Option<String>,

@@ -6,7 +6,7 @@ use crate::json;
 
 #[derive(Deserialize)]
 struct Body {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     spec: Option<SpecBody>,
     #[serde(default)]
     deletion_protection: Option<String>,
@@ -18,11 +18,11 @@ struct Body {
 
 #[derive(Deserialize)]
 struct SpecBody {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     pod: Option<PodBody>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     serverless: Option<CapacityBody>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     byoc: Option<CapacityBody>,
 }
 
@@ -36,7 +36,7 @@ struct PodBody {
 
 #[derive(Deserialize)]
 struct CapacityBody {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     read_capacity: Option<ReadCapacityBody>,
 }
 

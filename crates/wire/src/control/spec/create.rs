@@ -9,6 +9,7 @@ use crate::json::{self, FilterableBody};
 #[derive(Deserialize)]
 struct Body {
     name: String,
+    #[serde(deserialize_with = "json::object")]
     spec: SpecBody,
     #[serde(default)]
     dimension: Option<i64>,
@@ -24,11 +25,11 @@ struct Body {
 
 #[derive(Deserialize)]
 struct SpecBody {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     serverless: Option<ServerlessBody>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     pod: Option<PodBody>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     byoc: Option<ByocBody>,
 }
 
@@ -38,9 +39,9 @@ struct ServerlessBody {
     region: String,
     #[serde(default)]
     source_collection: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     read_capacity: Option<ReadCapacityBody>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     schema: Option<SchemaBody>,
 }
 
@@ -55,7 +56,7 @@ struct PodBody {
     shards: Option<u32>,
     #[serde(default)]
     pods: Option<u32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     metadata_config: Option<MetadataConfigBody>,
     #[serde(default)]
     source_collection: Option<String>,
@@ -70,9 +71,9 @@ struct MetadataConfigBody {
 #[derive(Deserialize)]
 struct ByocBody {
     environment: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     read_capacity: Option<ReadCapacityBody>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     schema: Option<SchemaBody>,
 }
 

@@ -1,0 +1,134 @@
+//! One entry for each parser, for fuzzing and property tests: each takes arbitrary bytes and must return. What parses is printed
+//! again where a printer exists, and read back.
+
+use pinyon_model::{Plane, Usage};
+use prost::Message;
+
+use crate::{
+    ApiVersion, NamespaceRef, control,
+    data::{
+        CreateNamespaceRequest, DeleteRequest, DescribeIndexStatsRequest, FetchByMetadataRequest, FetchRequest, FetchResponse,
+        ListNamespacesRequest, ListRequest, QueryRequest, UpdateRequest, UpsertRequest,
+    },
+    filter,
+    json::Node,
+    match_path, metadata, proto,
+};
+
+/// The filter language, as JSON and as a protobuf struct.
+pub fn filter(bytes: &[u8]) {
+    if let Ok(node) = serde_json::from_slice::<Node>(bytes) {
+        let _ = filter::from_node(node);
+    }
+    if let Ok(message) = prost_types::Struct::decode(bytes) {
+        let _ = filter::from_node(metadata::struct_node(message));
+    }
+}
+
+/// The body of an upsert. What was read is printed as a fetch's answer, which holds the same records.
+pub fn upsert_json(bytes: &[u8]) {
+    let Ok(request) = UpsertRequest::from_json(bytes) else { return };
+    let records = request.records.clone();
+    let answer = FetchResponse { namespace: request.namespace, records, next: None, usage: Usage::default() }.to_json();
+    let again: serde_json::Value = serde_json::from_slice(&answer).expect("a printed answer is JSON");
+    for record in &request.records {
+        assert!(again["vectors"].get(record.id.as_str()).is_some(), "a record was lost in printing");
+    }
+    let vectors: Vec<&serde_json::Value> = again["vectors"].as_object().into_iter().flat_map(|v| v.values()).collect();
+    let body = serde_json::json!({ "vectors": vectors }).to_string();
+    let read = UpsertRequest::from_json(body.as_bytes()).expect("a printed record can be read");
+    let last = |r: &pinyon_model::Record| request.records.iter().rev().find(|o| o.id == r.id).cloned();
+    assert!(read.records.iter().all(|r| last(r).as_ref() == Some(r)), "a record changed in printing");
+}
+
+/// The body of a query.
+pub fn query_json(bytes: &[u8]) {
+    let _ = QueryRequest::from_json(bytes);
+}
+
+/// The body of a fetch by metadata.
+pub fn fetch_by_metadata_json(bytes: &[u8]) {
+    let _ = FetchByMetadataRequest::from_json(bytes);
+}
+
+/// The body of an update.
+pub fn update_json(bytes: &[u8]) {
+    let _ = UpdateRequest::from_json(bytes);
+}
+
+/// The body of a delete.
+pub fn delete_json(bytes: &[u8]) {
+    let _ = DeleteRequest::from_json(bytes);
+}
+
+/// The body of a question for counts.
+pub fn describe_index_stats_json(bytes: &[u8]) {
+    let _ = DescribeIndexStatsRequest::from_json(bytes);
+}
+
+/// The body that creates a namespace.
+pub fn create_namespace_json(bytes: &[u8]) {
+    let _ = CreateNamespaceRequest::from_json(bytes);
+}
+
+/// The body that creates an index, in both families of dates.
+pub fn create_index_json(bytes: &[u8]) {
+    let _ = control::create_index(ApiVersion::V2026_04, bytes);
+    let _ = control::create_index(ApiVersion::V2026_07, bytes);
+}
+
+/// The body that configures an index, in both families of dates.
+pub fn configure_index_json(bytes: &[u8]) {
+    let _ = control::configure_index(ApiVersion::V2026_04, bytes);
+    let _ = control::configure_index(ApiVersion::V2026_07, bytes);
+}
+
+/// Paths, query strings with their page tokens, and the date header.
+pub fn text(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for plane in [Plane::Control, Plane::Data] {
+        let _ = match_path(plane, "GET", text);
+        let _ = match_path(plane, "POST", text);
+    }
+    let _ = ApiVersion::from_header(Some(text));
+    let _ = NamespaceRef::new(Some(text));
+    let _ = FetchRequest::from_query(text);
+    let _ = DeleteRequest::from_query(text);
+    let _ = ListRequest::from_query(text);
+    let _ = ListNamespacesRequest::from_query(text);
+}
+
+/// The twelve messages of the gRPC service.
+pub fn grpc(bytes: &[u8]) {
+    let _ = proto::UpsertRequest::decode(bytes).map(UpsertRequest::from_proto);
+    let _ = proto::QueryRequest::decode(bytes).map(QueryRequest::from_proto);
+    let _ = proto::FetchRequest::decode(bytes).map(FetchRequest::from_proto);
+    let _ = proto::FetchByMetadataRequest::decode(bytes).map(FetchByMetadataRequest::from_proto);
+    let _ = proto::ListRequest::decode(bytes).map(ListRequest::from_proto);
+    let _ = proto::UpdateRequest::decode(bytes).map(UpdateRequest::from_proto);
+    let _ = proto::DeleteRequest::decode(bytes).map(DeleteRequest::from_proto);
+    let _ = proto::DescribeIndexStatsRequest::decode(bytes).map(DescribeIndexStatsRequest::from_proto);
+    let _ = proto::CreateNamespaceRequest::decode(bytes).map(CreateNamespaceRequest::from_proto);
+    let _ = proto::ListNamespacesRequest::decode(bytes).map(ListNamespacesRequest::from_proto);
+    let _ = proto::DescribeNamespaceRequest::decode(bytes).map(|m| NamespaceRef::new(Some(&m.namespace)));
+    let _ = proto::DeleteNamespaceRequest::decode(bytes).map(|m| NamespaceRef::new(Some(&m.namespace)));
+}
+
+/// A parser's name and its entry.
+pub type Entry = (&'static str, fn(&[u8]));
+
+/// Every entry.
+pub const ENTRIES: [Entry; 12] = [
+    ("filter", filter),
+    ("upsert_json", upsert_json),
+    ("query_json", query_json),
+    ("fetch_by_metadata_json", fetch_by_metadata_json),
+    ("update_json", update_json),
+    ("delete_json", delete_json),
+    ("describe_index_stats_json", describe_index_stats_json),
+    ("create_namespace_json", create_namespace_json),
+    ("create_index_json", create_index_json),
+    ("configure_index_json", configure_index_json),
+    ("text", text),
+    ("grpc", grpc),
+];

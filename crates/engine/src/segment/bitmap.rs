@@ -1,17 +1,13 @@
 //! Sets of rows in bytes: the portable roaring format, run-length coded where that is shorter.
 
-use std::borrow::Cow;
-
 use roaring::RoaringBitmap;
 
 use super::codec::Malformed;
 
 /// The bytes of a set.
-pub(crate) fn encode(rows: &Cow<'_, RoaringBitmap>) -> Vec<u8> {
+pub(crate) fn encode(rows: &RoaringBitmap) -> Vec<u8> {
     let mut best = rows.clone();
-    if !best.is_empty() {
-        best.to_mut().optimize();
-    }
+    best.optimize();
     let mut out = Vec::with_capacity(best.serialized_size());
     best.serialize_into(&mut out).expect("writing to memory does not fail");
     out
@@ -39,7 +35,7 @@ mod tests {
         #[test]
         fn reads_back(rows in prop::collection::btree_set(0u32..200_000, 0..300), run in 0u32..5_000) {
             let bitmap: RoaringBitmap = rows.into_iter().chain(0..run).collect();
-            let bytes = encode(&Cow::Borrowed(&bitmap));
+            let bytes = encode(&bitmap);
             prop_assert_eq!(decode(&bytes, 200_000).unwrap(), bitmap);
         }
 
@@ -51,7 +47,7 @@ mod tests {
 
     #[test]
     fn rows_beyond_the_last_are_refused() {
-        let bytes = encode(&Cow::Owned(RoaringBitmap::from([7])));
+        let bytes = encode(&RoaringBitmap::from([7]));
         assert!(decode(&bytes, 8).is_ok());
         assert!(decode(&bytes, 7).is_err());
         assert!(decode(&[&bytes[..], &[0]].concat(), 8).is_err());

@@ -20,7 +20,7 @@ fn encode(segment: ObjectId, rows: u32, dead: &RoaringBitmap) -> Vec<u8> {
     out.extend_from_slice(segment.as_bytes());
     out.put_u32(rows);
     out.put_u32(dead.len() as u32);
-    out.extend_from_slice(&bitmap::encode(&std::borrow::Cow::Borrowed(dead)));
+    out.extend_from_slice(&bitmap::encode(dead));
     out
 }
 

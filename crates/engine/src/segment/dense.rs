@@ -3,7 +3,7 @@
 //! Vectors are counted by *ordinal*: the how-manyeth row with a dense vector it is. Mostly every row has one, and then the
 //! ordinal is the row.
 
-use std::{borrow::Cow, ops::Range};
+use std::ops::Range;
 
 use pinyon_kernels::Kernels;
 use pinyon_model::DenseVector;
@@ -175,5 +175,5 @@ pub(crate) fn encode_rows(with_vector: &RoaringBitmap, rows: u32) -> Option<Vec<
     if count == 0 || count == u64::from(rows) {
         return None;
     }
-    Some(super::bitmap::encode(&Cow::Borrowed(with_vector)))
+    Some(super::bitmap::encode(with_vector))
 }

@@ -4,7 +4,7 @@
 //! values in order, each value with the set of its rows: texts bytewise, numbers ascending. To test one value is to read one
 //! page; to test a range is to read the pages it meets. -0 is stored as 0.
 
-use std::{borrow::Cow, cmp::Ordering};
+use std::cmp::Ordering;
 
 use roaring::RoaringBitmap;
 
@@ -165,7 +165,7 @@ impl FieldHead {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for rows in [&self.present, &self.numeric, &self.yes, &self.no] {
-            out.put_blob(&bitmap::encode(&Cow::Borrowed(rows)));
+            out.put_blob(&bitmap::encode(rows));
         }
         self.texts.encode(&mut out);
         self.numbers.encode(&mut out);
@@ -352,7 +352,7 @@ impl PageBuilder {
             }
             Rows::Bitmap(rows) => {
                 self.bytes.put_varint(0);
-                self.bytes.put_blob(&bitmap::encode(&Cow::Borrowed(rows)));
+                self.bytes.put_blob(&bitmap::encode(rows));
             }
         }
         self.values += 1;

@@ -40,4 +40,4 @@ fn damaged(file: &str, part: &str, malformed: Malformed) -> Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -158,6 +158,10 @@ impl SegmentReader {
         self.sealed.read_ranges(ranges).await.map_err(stored)
     }
 
+    pub(super) async fn read_range(&self, range: Range<u64>) -> Result<Bytes> {
+        read(&self.sealed, range).await
+    }
+
     /// The block, if it is in the cache.
     pub(crate) fn cached<T: Block>(&self, block: u32) -> Option<Arc<T>> {
         self.cache.get(&self.key(T::SECTION, u64::from(block)))
@@ -208,7 +212,7 @@ impl SegmentReader {
         if let Some(names) = self.cache.get(&key) {
             return Ok(names);
         }
-        let bytes = self.read_ranges(&[extent.range()]).await?.pop().unwrap_or_default();
+        let bytes = self.read_range(extent.range()).await?;
         let names = extent.check(&bytes).and_then(|()| FieldNames::decode(&bytes)).map_err(|m| self.damaged(Section::Fields, m))?;
         let names = Arc::new(names);
         self.cache.insert(key, Arc::clone(&names), names.weight_bytes());

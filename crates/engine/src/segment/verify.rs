@@ -51,13 +51,13 @@ impl SegmentReader {
     /// Reads, authenticates, checks and decodes every byte. An error names the file and what is wrong with it.
     pub(crate) async fn verify(&self) -> Result<()> {
         self.sealed().verify().await.map_err(stored)?;
-        let start = self.read_ranges(&[0..MAGIC.len() as u64]).await?.pop().unwrap_or_default();
+        let start = self.read_range(0..MAGIC.len() as u64).await?;
         if *start != MAGIC {
             return Err(super::damaged(self.name(), "start", Malformed("it is not a segment's")));
         }
         for section in super::resident::RESIDENT.into_iter().chain([Section::Fields]) {
             let Some(extent) = self.table.get(section) else { continue };
-            let bytes = self.read_ranges(&[extent.range()]).await?.pop().unwrap_or_default();
+            let bytes = self.read_range(extent.range()).await?;
             let decoded = match section {
                 Section::Fields => FieldNames::decode(&bytes).map(drop),
                 _ => Ok(()),
@@ -66,7 +66,7 @@ impl SegmentReader {
         }
         for section in BLOCKED {
             for entry in self.directory(section).iter() {
-                let bytes = self.read_ranges(&[entry.extent.range()]).await?.pop().unwrap_or_default();
+                let bytes = self.read_range(entry.extent.range()).await?;
                 check_block(section, &bytes, entry, self.shape()).map_err(|m| self.damaged(section, m))?;
                 tokio::task::yield_now().await;
             }
@@ -94,13 +94,13 @@ impl SegmentReader {
     async fn verify_unknown(&self) -> Result<()> {
         for (kind, blocked, extent) in &self.table.unknown {
             let bad = |m: Malformed| super::damaged(self.name(), &format!("section {kind}"), m);
-            let bytes = self.read_ranges(&[extent.range()]).await?.pop().unwrap_or_default();
+            let bytes = self.read_range(extent.range()).await?;
             extent.check(&bytes).map_err(bad)?;
             if !blocked {
                 continue;
             }
             for entry in Directory::decode(&bytes, self.bytes()).map_err(bad)?.iter() {
-                let bytes = self.read_ranges(&[entry.extent.range()]).await?.pop().unwrap_or_default();
+                let bytes = self.read_range(entry.extent.range()).await?;
                 entry.extent.check(&bytes).map_err(bad)?;
             }
         }

@@ -182,12 +182,10 @@ def status_of(error):
         status = getattr(error, attribute, None)
         if isinstance(status, int):
             return status
-    rpc = error
-    while rpc is not None and not callable(getattr(rpc, "code", None)):
-        rpc = rpc.__cause__ or rpc.__context__
-    if rpc is not None:
-        grpc_to_http = {3: 400, 5: 404, 6: 409, 7: 403, 9: 412, 12: 501, 16: 401, 8: 429, 13: 500, 14: 503, 2: 500, 11: 400}
-        return grpc_to_http[rpc.code().value[0]]
+    grpc_to_http = {2: 500, 3: 400, 5: 404, 6: 409, 7: 403, 8: 429, 9: 412, 11: 400, 12: 501, 13: 500, 14: 503, 16: 401}
+    for cause in (error, error.__cause__, error.__context__):
+        if callable(getattr(cause, "code", None)):
+            return grpc_to_http[cause.code().value[0]]
     return 0
 
 

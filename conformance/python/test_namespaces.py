@@ -48,7 +48,13 @@ def test_create_describe_and_delete(index):
 def test_create_with_a_schema(index):
     needs_create(index)
     name = unique("schema")
-    index.create_namespace(name=name, schema={"fields": {"genre": {"filterable": True}}})
+    field = {"filterable": True}
+    if sdk.REST and sdk.VERSION < (9, 0):
+        # This version turns the outer dictionary into its own class and asks for the inner ones ready made.
+        from pinecone.core.openapi.db_data.model.create_namespace_request_schema_fields import CreateNamespaceRequestSchemaFields
+
+        field = CreateNamespaceRequestSchemaFields(**field)
+    index.create_namespace(name=name, schema={"fields": {"genre": field}})
     index.upsert(vectors=[("a", [1.0, 0.0], {"genre": "x", "free": 1})], namespace=name)
     assert sdk.ids(index.query(vector=[1.0, 0.0], top_k=1, namespace=name, filter={"genre": "x"})) == ["a"]
     assert "genre" in str(index.describe_namespace(namespace=name))

@@ -80,7 +80,7 @@ def test_inference(pc):
     with refused(501):
         pc.inference.list_models()
     with refused(501):
-        pc.inference.get_model("multilingual-e5-large")
+        pc.inference.get_model(**{"model" if sdk.VERSION >= (9, 0) else "model_name": "multilingual-e5-large"})
 
 
 def test_records(dense, ns):

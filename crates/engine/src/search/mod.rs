@@ -71,7 +71,9 @@ const SOURCES_AT_ONCE: usize = 4;
 /// The best records of all sources, best first. No id may be alive in two of them.
 pub(crate) async fn search(pool: &Pool, search: &Search, sources: &[Source]) -> Result<Vec<Hit>> {
     let run = Run { lane: pool.lane(), threads: pool.threads(), search: search.clone(), floor: Arc::new(Floor::new()) };
-    let best: Vec<Vec<Candidate>> = stream::iter(sources).map(|source| run.source(source)).buffered(SOURCES_AT_ONCE).try_collect().await?;
+    // The futures are made before the first wait: a closure over a borrow, kept across it, would not be `Send` to the compiler.
+    let all: Vec<_> = sources.iter().map(|source| run.source(source)).collect();
+    let best: Vec<Vec<Candidate>> = stream::iter(all).buffered(SOURCES_AT_ONCE).try_collect().await?;
     merge(search, sources, &best)
 }
 

@@ -6,11 +6,13 @@ use serde::Serialize;
 /// The shape of an error's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Envelope {
-    /// `{"status":404,"error":{"code":"NOT_FOUND","message":"…"}}`: control, inference, assistant, records, documents.
+    /// `{"status":404,"error":{"code":"NOT_FOUND","message":"…"}}`: control, inference, assistant.
     Status,
+    /// As [`Envelope::Status`], but on an index's host, where a missing or unknown key (401) is answered in plain text: records, documents.
+    StatusOnIndex,
     /// As [`Envelope::Status`], but a body that does not fit the operation's shape (422) is answered in plain text: indexes since 2026-07.
     StatusPlainShape,
-    /// `{"code":5,"message":"…","details":[]}`: vectors, namespaces, imports. A missing or unknown key is answered in plain text.
+    /// `{"code":5,"message":"…","details":[]}`: vectors, namespaces, imports, also on an index's host.
     Gateway,
 }
 
@@ -55,7 +57,7 @@ impl Envelope {
         let plain = match self {
             Envelope::Status => false,
             Envelope::StatusPlainShape => error.code == ErrorCode::UnprocessableEntity,
-            Envelope::Gateway => error.code == ErrorCode::Unauthenticated,
+            Envelope::StatusOnIndex | Envelope::Gateway => error.code == ErrorCode::Unauthenticated,
         };
         let status = match (self, error.code) {
             // The gateway knows no 422: a body of the wrong shape is an invalid argument.
@@ -162,6 +164,8 @@ mod tests {
         let unknown = Error::new(ErrorCode::Unauthenticated, "Invalid API key.");
         let r = Envelope::Gateway.render(&unknown);
         assert_eq!((r.status, text(&r), r.content_type), (401, "Invalid API key.", TEXT));
+        assert_eq!(Envelope::StatusOnIndex.render(&unknown).body, r.body);
+        assert_eq!(Envelope::StatusOnIndex.render(&e).body, Envelope::Status.render(&e).body);
         let r = Envelope::Status.render(&unknown);
         assert_eq!((r.status, text(&r)), (401, r#"{"status":401,"error":{"code":"UNAUTHENTICATED","message":"Invalid API key."}}"#));
     }

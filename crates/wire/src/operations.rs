@@ -199,18 +199,18 @@ operations! {
     DescribeNamespace: GET "/namespaces/{namespace}", V2025_04, Data Gateway, DataRead, 200, built, grpc "DescribeNamespace";
     DeleteNamespace: DELETE "/namespaces/{namespace}", V2025_04, Data Gateway, DataWrite, 200, built, grpc "DeleteNamespace";
 
-    UpsertRecords: POST "/records/namespaces/{namespace}/upsert", V2025_01, Data Status, DataWrite, 201, later;
-    SearchRecords: POST "/records/namespaces/{namespace}/search", V2025_01, Data Status, DataRead, 200, later;
+    UpsertRecords: POST "/records/namespaces/{namespace}/upsert", V2025_01, Data StatusOnIndex, DataWrite, 201, later;
+    SearchRecords: POST "/records/namespaces/{namespace}/search", V2025_01, Data StatusOnIndex, DataRead, 200, later;
     StartImport: POST "/bulk/imports", V2024_10, Data Gateway, DataWrite, 200, later;
     ListImports: GET "/bulk/imports", V2024_10, Data Gateway, DataRead, 200, later;
     DescribeImport: GET "/bulk/imports/{import_id}", V2024_10, Data Gateway, DataRead, 200, later;
     CancelImport: DELETE "/bulk/imports/{import_id}", V2024_10, Data Gateway, DataWrite, 200, later;
-    UpsertDocuments: POST "/namespaces/{namespace}/documents/upsert", V2026_07, Data Status, DataWrite, 202, later;
-    SearchDocuments: POST "/namespaces/{namespace}/documents/search", V2026_07, Data Status, DataRead, 200, later;
-    FetchDocuments: POST "/namespaces/{namespace}/documents/fetch", V2026_07, Data Status, DataRead, 200, later;
-    UpdateDocuments: POST "/namespaces/{namespace}/documents/update", V2026_07, Data Status, DataWrite, 200, later;
-    DeleteDocuments: POST "/namespaces/{namespace}/documents/delete", V2026_07, Data Status, DataWrite, 202, later;
-    ListDocuments: POST "/namespaces/{namespace}/documents/list", V2026_07, Data Status, DataRead, 200, later;
+    UpsertDocuments: POST "/namespaces/{namespace}/documents/upsert", V2026_07, Data StatusOnIndex, DataWrite, 202, later;
+    SearchDocuments: POST "/namespaces/{namespace}/documents/search", V2026_07, Data StatusOnIndex, DataRead, 200, later;
+    FetchDocuments: POST "/namespaces/{namespace}/documents/fetch", V2026_07, Data StatusOnIndex, DataRead, 200, later;
+    UpdateDocuments: POST "/namespaces/{namespace}/documents/update", V2026_07, Data StatusOnIndex, DataWrite, 200, later;
+    DeleteDocuments: POST "/namespaces/{namespace}/documents/delete", V2026_07, Data StatusOnIndex, DataWrite, 202, later;
+    ListDocuments: POST "/namespaces/{namespace}/documents/list", V2026_07, Data StatusOnIndex, DataRead, 200, later;
 }
 
 impl Operation {
@@ -293,13 +293,45 @@ mod tests {
         }
     }
 
+    /// The table for people, with what a program sees of each operation.
+    fn markdown() -> String {
+        let mut text = String::from(
+            "# Operations\n\nEvery operation of the API, made from the table in `src/operations.rs`; `BLESS=1 cargo test -p pinyon-wire operations` writes it.\n\n\
+             | operation | path | gRPC | since | host | permission | success | built |\n|---|---|---|---|---|---|---|---|\n",
+        );
+        for r in ROUTES {
+            let host = if r.plane == Plane::Control { "control" } else { "index" };
+            text += &format!(
+                "| {:?} | {} `{}` | {} | {} | {host} | {:?} | {} | {} |\n",
+                r.operation,
+                r.methods.join(", "),
+                r.path,
+                r.grpc.unwrap_or("–"),
+                r.since,
+                r.permission,
+                r.success,
+                if r.implemented { "yes" } else { "501" },
+            );
+        }
+        text
+    }
+
+    #[test]
+    fn the_page_of_operations_is_fresh() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/OPERATIONS.md");
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(page, markdown()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(page).unwrap_or_default(), markdown(), "write it again with BLESS=1");
+    }
+
     #[test]
     fn envelopes() {
         let create = Operation::CreateIndex.route();
         assert_eq!(create.envelope(ApiVersion::V2026_04), Envelope::Status);
         assert_eq!(create.envelope(ApiVersion::V2026_07), Envelope::StatusPlainShape);
         assert_eq!(Operation::ListIndexes.route().envelope(ApiVersion::V2026_07), Envelope::Status);
-        assert_eq!(Operation::SearchDocuments.route().envelope(ApiVersion::V2026_07), Envelope::Status);
+        assert_eq!(Operation::SearchDocuments.route().envelope(ApiVersion::V2026_07), Envelope::StatusOnIndex);
         assert_eq!(Operation::CreateNamespace.route().envelope(ApiVersion::V2026_07), Envelope::Gateway);
     }
 }

@@ -42,6 +42,8 @@ pub(crate) enum Action {
     Check,
     RebuildCatalog,
     ReadAuditLog,
+    /// What Pinyon does not have yet, and who might use it if it had.
+    Unbuilt(Permission),
 }
 
 impl Action {
@@ -83,6 +85,7 @@ impl Action {
     pub(crate) const fn permission(self) -> Permission {
         use Action::*;
         match self {
+            Unbuilt(permission) => permission,
             ListIndexes | DescribeIndex => Permission::ControlRead,
             CreateIndex | ConfigureIndex | DeleteIndex => Permission::ControlWrite,
             Query | Fetch | FetchByMetadata | ListRecords | DescribeIndexStats | ListNamespaces | DescribeNamespace => Permission::DataRead,
@@ -109,6 +112,7 @@ impl Action {
                 | ListApiKeys
                 | ListProjects
                 | Check
+                | Unbuilt(_)
                 | ReadAuditLog
         )
     }
@@ -141,6 +145,7 @@ impl Action {
             RotateRootKey => ("update", "root-key"),
             ExportRootKey => ("read", "root-key"),
             Check => ("read", "installation"),
+            Unbuilt(_) => ("use", "operation"),
             RebuildCatalog => ("update", "catalog"),
             ReadAuditLog => ("read", "audit-log"),
         }
@@ -291,6 +296,19 @@ impl Service {
             Some(OpenRecord { event: self.event(ctx, action, &resource), audit: Arc::clone(self.audit()), closed: false })
         };
         Ok(Authorized { resource, record })
+    }
+
+    /// Asks whether this caller might use an operation that Pinyon does not have yet: only they are told that it is missing. A
+    /// refusal is audited as any other.
+    pub async fn permit_unbuilt(&self, ctx: &OpContext, permission: Permission, index: Option<&IndexRef>) -> Result<()> {
+        let action = Action::Unbuilt(permission);
+        match index {
+            Some(index) => self.authorize(ctx, action, index.clone()).await.map(drop),
+            None => {
+                let id = ctx.project_id().unwrap_or_else(|| self.default_project());
+                self.authorize(ctx, action, ProjectScope { id, index: None }).await.map(drop)
+            }
+        }
     }
 
     fn event<T: Resource>(&self, ctx: &OpContext, action: Action, resource: &T) -> AuditEvent {

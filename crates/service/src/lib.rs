@@ -29,7 +29,7 @@ pub use clock::{ManualClock, SystemClock};
 pub use context::OpContext;
 pub use index::IndexRef;
 pub use limits::Limits;
-pub use options::{AuthMode, DataPlaneAudit, ServiceOptions};
+pub use options::{AuthMode, DataPlaneAudit, PortCheck, ServiceOptions};
 pub use pinyon_engine::{Clock, EngineSettings, FetchAnswer, FetchPage, IndexStats, ListAnswer, QueryAnswer, UpdateAck, WriteAck};
 pub use pinyon_storage::RootKey;
 pub use project::{Organization, Project, short_id};

@@ -1,4 +1,4 @@
-use std::{fmt, ops::RangeInclusive, path::PathBuf};
+use std::{fmt, ops::RangeInclusive, path::PathBuf, sync::Arc};
 
 use pinyon_engine::EngineSettings;
 use pinyon_storage::RootKey;
@@ -25,6 +25,9 @@ pub enum DataPlaneAudit {
     Writes,
 }
 
+/// Looks whether a port is free.
+pub type PortCheck = Arc<dyn Fn(u16) -> bool + Send + Sync>;
+
 /// How a service is opened.
 pub struct ServiceOptions {
     /// The folder that everything is kept in; made when it is not there.
@@ -39,6 +42,8 @@ pub struct ServiceOptions {
     pub limits: Limits,
     /// The ports that indexes are served on, one each; none when they are told apart by name.
     pub ports: Option<RangeInclusive<u16>>,
+    /// Whether a new index may be given this port: that no other program has it. Without one, every port of the range may.
+    pub port_is_free: Option<PortCheck>,
     /// Free bytes on the disk below which only deletions, compaction and audit may write; `None` is 64 MiB and 1 %.
     pub reserve_bytes: Option<u64>,
     /// The engine's sizes and times.
@@ -57,6 +62,7 @@ impl ServiceOptions {
             auth: AuthMode::default(),
             limits: Limits::default(),
             ports: Some(5081..=6080),
+            port_is_free: None,
             reserve_bytes: None,
             engine: EngineSettings::default(),
             data_plane_audit: DataPlaneAudit::default(),

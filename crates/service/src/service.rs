@@ -10,7 +10,7 @@ use pinyon_storage::{DataKey, RootKey, random_bytes};
 use tokio::task::JoinHandle;
 
 use crate::{
-    AuthMode, CreatedApiKey, DataPlaneAudit, Limits, NewApiKey, OpContext, Organization, Project, ServiceOptions,
+    AuthMode, CreatedApiKey, DataPlaneAudit, Limits, NewApiKey, OpContext, Organization, PortCheck, Project, ServiceOptions,
     audit::{self, Audit},
     authorize::{Action, Authorized, Installation},
     catalog::{self, Catalog, Change, Defaults, Noun},
@@ -35,6 +35,7 @@ pub struct Service {
     auth: AuthMode,
     limits: Limits,
     ports: Option<RangeInclusive<u16>>,
+    port_is_free: Option<PortCheck>,
     data_plane_audit: DataPlaneAudit,
     bootstrap: Mutex<Option<CreatedApiKey>>,
     ticker: Mutex<Option<JoinHandle<()>>>,
@@ -103,6 +104,7 @@ impl Service {
             auth: options.auth,
             limits: options.limits,
             ports: options.ports,
+            port_is_free: options.port_is_free,
             data_plane_audit: options.data_plane_audit,
             bootstrap: Mutex::new(None),
             ticker: Mutex::new(None),
@@ -236,6 +238,9 @@ impl Service {
     }
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
+    }
+    pub(crate) fn port_is_free(&self, port: u16) -> bool {
+        self.port_is_free.as_ref().is_none_or(|free| free(port))
     }
     pub(crate) fn ports(&self) -> Option<&RangeInclusive<u16>> {
         self.ports.as_ref()

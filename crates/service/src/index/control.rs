@@ -173,10 +173,10 @@ impl Service {
         Ok(())
     }
 
-    /// The lowest port of the range that no index has; none when indexes are told apart by name.
+    /// The lowest port of the range that no index has, and no other program; none when indexes are told apart by name.
     pub(crate) fn free_port(&self, tables: &Tables) -> Result<Option<u16>> {
         let Some(range) = self.ports() else { return Ok(None) };
-        match range.clone().find(|p| tables.index_by_port(*p).is_none()) {
+        match range.clone().find(|p| tables.index_by_port(*p).is_none() && self.port_is_free(*p)) {
             Some(port) => Ok(Some(port)),
             None => Err(Error::new(
                 ErrorCode::QuotaExceeded,

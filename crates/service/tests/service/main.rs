@@ -1,0 +1,12 @@
+//! The service against the real engine, in a temporary directory.
+
+mod audit;
+mod authorization;
+mod catalog;
+mod common;
+mod control_plane;
+mod data_plane;
+mod disk;
+mod isolation;
+mod keys;
+mod rebuild;

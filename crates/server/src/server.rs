@@ -8,12 +8,12 @@ use std::{
 };
 
 use pinyon_model::{Error, ErrorCode};
-use pinyon_service::{AuthMode, Clock, CreatedApiKey, RootKey, Service, ServiceOptions, SystemClock};
+use pinyon_service::{AuthMode, Clock, CreatedApiKey, DataPlaneAudit, RootKey, Service, ServiceOptions, SystemClock};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     app::App,
-    config::{ConfigError, DataPlace, HostSettings, Mode, Settings, TlsSettings},
+    config::{AuditRecords, ConfigError, DataPlace, HostSettings, Mode, Settings, TlsSettings},
     hosts::Hosts,
     listen::{Certificate, CertificateFiles, Connections, Handler, Listeners, make_self_signed},
     operator::{self, RootKeyFile},
@@ -87,7 +87,7 @@ pub(crate) async fn open_service(
 impl Server {
     /// Opens the data and every listener. When this returns, requests are answered.
     pub(crate) async fn start(settings: Settings) -> Result<Self, StartError> {
-        let Settings { mode, data, root_key, listen, hosts, tls, limits, config_dir } = settings;
+        let Settings { mode, data, root_key, listen, hosts, tls, limits, key_dir, audit_records, engine, config_dir } = settings;
         let (data_dir, temporary) = match data {
             DataPlace::Dir(dir) => (dir, None),
             DataPlace::Temporary => {
@@ -106,7 +106,13 @@ impl Server {
             let mut options = ServiceOptions::new(data_dir.clone(), key);
             options.auth = if mode == Mode::Dev { AuthMode::AnyKey } else { AuthMode::Keys };
             options.ports = hosts.domain.is_none().then(|| hosts.index_ports.clone());
-            options.engine.cache_bytes = limits.cache_bytes as u64;
+            options.port_is_free = Some(listen.port_check());
+            options.key_dir = key_dir.clone();
+            options.data_plane_audit = match audit_records {
+                AuditRecords::Off => DataPlaneAudit::Off,
+                AuditRecords::Writes => DataPlaneAudit::Writes,
+            };
+            options.engine = engine.clone();
             options
         })
         .await?;

@@ -20,6 +20,12 @@ pub(crate) struct Failure {
     code: u8,
 }
 
+impl Failure {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: 1 }
+    }
+}
+
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
         Self { message: error.to_string(), code: 1 }

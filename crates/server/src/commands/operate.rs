@@ -45,13 +45,14 @@ pub(super) async fn run(command: Command, file: ServerArgs, folders: &Folders) -
 /// A data directory and its root key.
 struct Place {
     data_dir: PathBuf,
+    key_dir: Option<PathBuf>,
     root_key: RootKeyFile,
 }
 
 fn place(args: DataArgs, file: ServerArgs, folders: &Folders) -> Result<Place, ConfigError> {
     let data_dir = args.data_dir.or(file.data_dir).unwrap_or_else(|| folders.data.clone());
     let key = RootKeyPlace::new(args.root_key_file.or(file.root_key_file), &data_dir, folders)?;
-    Ok(Place { root_key: RootKeyFile::new(key, &data_dir), data_dir })
+    Ok(Place { root_key: RootKeyFile::new(key, &data_dir), data_dir, key_dir: args.key_dir.or(file.key_dir) })
 }
 
 impl Place {
@@ -67,8 +68,8 @@ impl Place {
     }
 
     fn options(&self) -> impl Fn(RootKey) -> ServiceOptions {
-        let dir = self.data_dir.clone();
-        move |key| ServiceOptions::new(dir.clone(), key)
+        let (dir, key_dir) = (self.data_dir.clone(), self.key_dir.clone());
+        move |key| ServiceOptions { key_dir: key_dir.clone(), ..ServiceOptions::new(dir.clone(), key) }
     }
 }
 
@@ -99,7 +100,7 @@ async fn rebuild(place: Place) -> Result<ExitCode, Failure> {
     place.must_exist()?;
     let key = only_key(&place)?;
     let report = Service::rebuild_catalog(place.options()(key), Arc::new(SystemClock::default())).await?;
-    let RebuildReport { indexes, unreadable, lost, keys } = report;
+    let RebuildReport { indexes, unreadable, lost, keys, audit_set_aside } = report;
     let mut out = String::new();
     for (project, name) in &indexes {
         let _ = writeln!(out, "served again  {name} (project {project})");
@@ -109,6 +110,9 @@ async fn rebuild(place: Place) -> Result<ExitCode, Failure> {
     }
     for line in &lost {
         let _ = writeln!(out, "lost          {line}");
+    }
+    if let Some(folder) = &audit_set_aside {
+        let _ = writeln!(out, "set aside     the damaged audit log, in {folder}; a new one was begun");
     }
     let _ = writeln!(out, "{} indexes are served again. New API keys, shown this once:", indexes.len());
     for key in &keys {

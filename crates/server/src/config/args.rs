@@ -81,6 +81,9 @@ pub(crate) struct ServerArgs {
     /// Where the data lives [default: serve ~/.local/share/pinyon, or /var/lib/pinyon for root; dev a temporary directory]
     #[arg(long, env = "PINYON_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Where the sealed keys of the data lie, when apart from it: a copy of the data without this folder opens nothing
+    #[arg(long, env = "PINYON_KEY_DIR", value_name = "DIR")]
+    pub(crate) key_dir: Option<PathBuf>,
     /// File that holds the root key; must not lie in the data directory [default: in the configuration folder of the user or system]
     #[arg(long, env = "PINYON_ROOT_KEY_FILE", value_name = "FILE")]
     pub(crate) root_key_file: Option<PathBuf>,
@@ -140,12 +143,52 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "PINYON_CACHE", value_name = "SIZE", help_heading = "Limits")]
     pub(crate) cache: Option<String>,
 
+    /// What of reads and writes of records is audited, beside refusals [default: off]
+    #[arg(long, env = "PINYON_AUDIT_RECORDS", value_enum)]
+    pub(crate) audit_records: Option<AuditRecords>,
+
+    /// Sizes and times of the engine: in the settings file alone, because nobody should need them.
+    #[arg(skip)]
+    pub(crate) engine: Option<EngineArgs>,
     /// As the flag of this name, in the settings file.
     #[arg(skip)]
     pub(crate) log: Option<String>,
     /// As the flag of this name, in the settings file.
     #[arg(skip)]
     pub(crate) log_format: Option<LogFormat>,
+}
+
+/// What of the data plane is audited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AuditRecords {
+    /// Nothing but refusals.
+    #[default]
+    Off,
+    /// Every write, before its answer.
+    Writes,
+}
+
+/// The `[engine]` table of the settings file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct EngineArgs {
+    /// Bytes in memory after which a namespace's records are stored as a segment.
+    pub(crate) memtable: Option<String>,
+    /// Bytes of log after which they are.
+    pub(crate) log: Option<String>,
+    /// Log files after which they are.
+    pub(crate) log_files: Option<usize>,
+    /// Segments of about one size after which they are merged.
+    pub(crate) compact_segments: Option<usize>,
+    /// Flushes and compactions at once.
+    pub(crate) jobs: Option<usize>,
+    /// Threads that compute queries.
+    pub(crate) query_threads: Option<usize>,
+    /// Seconds without a request after which a namespace is closed.
+    pub(crate) idle_close: Option<u64>,
+    /// Namespaces kept open.
+    pub(crate) open_namespaces: Option<usize>,
 }
 
 /// How hosts of indexes are spelled without TLS. Over TLS they never carry a scheme.
@@ -167,6 +210,9 @@ pub(crate) struct DataArgs {
     /// Where the data lives; a running server is found there [default: ~/.local/share/pinyon, or /var/lib/pinyon for root]
     #[arg(long, env = "PINYON_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Where the sealed keys of the data lie, when apart from it and no server is running
+    #[arg(long, env = "PINYON_KEY_DIR", value_name = "DIR")]
+    pub(crate) key_dir: Option<PathBuf>,
     /// File that holds the root key, when no server is running [default: as serve]
     #[arg(long, env = "PINYON_ROOT_KEY_FILE", value_name = "FILE")]
     pub(crate) root_key_file: Option<PathBuf>,
@@ -264,6 +310,7 @@ impl ServerArgs {
             port,
             bind,
             data_dir,
+            key_dir,
             root_key_file,
             index_ports,
             domain,
@@ -282,6 +329,8 @@ impl ServerArgs {
             idle_timeout,
             shutdown_timeout,
             cache,
+            audit_records,
+            engine,
             log,
             log_format,
         } = self;
@@ -289,6 +338,7 @@ impl ServerArgs {
             port: port.or(file.port),
             bind: bind.or(file.bind),
             data_dir: data_dir.or(file.data_dir),
+            key_dir: key_dir.or(file.key_dir),
             root_key_file: root_key_file.or(file.root_key_file),
             index_ports: index_ports.or(file.index_ports),
             domain: domain.or(file.domain),
@@ -307,6 +357,8 @@ impl ServerArgs {
             idle_timeout: idle_timeout.or(file.idle_timeout),
             shutdown_timeout: shutdown_timeout.or(file.shutdown_timeout),
             cache: cache.or(file.cache),
+            audit_records: audit_records.or(file.audit_records),
+            engine: engine.or(file.engine),
             log: log.or(file.log),
             log_format: log_format.or(file.log_format),
         }

@@ -7,10 +7,11 @@ mod settings;
 mod size;
 
 pub(crate) use args::{
-    AdvertiseScheme, CatalogCommand, Cli, Command, CommonArgs, DataArgs, DemoArgs, KeyCommand, LogFormat, ProjectCommand, ServerArgs,
+    AdvertiseScheme, AuditRecords, CatalogCommand, Cli, Command, CommonArgs, DataArgs, DemoArgs, EngineArgs, KeyCommand, LogFormat,
+    ProjectCommand, ServerArgs,
 };
 pub(crate) use place::{DataPlace, Folders, ROOT_KEY_VARIABLE, RootKeyPlace};
-pub(crate) use settings::{Addresses, HostSettings, Limits, Mode, Settings, TlsSettings, read_file};
+pub(crate) use settings::{Addresses, HostSettings, Limits, Mode, PORT_DEFAULT, Settings, TlsSettings, read_file};
 
 /// A setting that cannot be used: says which, what was wrong and what is allowed.
 #[derive(Debug, thiserror::Error)]

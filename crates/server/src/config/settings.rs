@@ -1,14 +1,17 @@
 //! The checked settings of a server.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     ops::RangeInclusive,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
+use pinyon_service::{EngineSettings, PortCheck};
+
 use super::{
-    AdvertiseScheme, ConfigError, ServerArgs,
+    AdvertiseScheme, AuditRecords, ConfigError, EngineArgs, ServerArgs,
     place::{DataPlace, Folders, RootKeyPlace},
     size::{parse_ports, parse_size},
 };
@@ -35,6 +38,10 @@ pub(crate) struct Settings {
     pub(crate) hosts: HostSettings,
     pub(crate) tls: Option<TlsSettings>,
     pub(crate) limits: Limits,
+    /// Where the sealed keys lie, when not with the data.
+    pub(crate) key_dir: Option<PathBuf>,
+    pub(crate) audit_records: AuditRecords,
+    pub(crate) engine: EngineSettings,
     /// Where keys are kept, outside the data directory; the self-signed certificate too.
     pub(crate) config_dir: PathBuf,
 }
@@ -48,6 +55,14 @@ pub(crate) struct Addresses {
     pub(crate) optional: Vec<IpAddr>,
     /// The control plane's port; 0 lets the system choose.
     pub(crate) port: u16,
+}
+
+impl Addresses {
+    /// Looks whether a port can be opened on each of them now.
+    pub(crate) fn port_check(&self) -> PortCheck {
+        let addresses = self.required.clone();
+        Arc::new(move |port| addresses.iter().all(|address| TcpListener::bind(SocketAddr::new(*address, port)).is_ok()))
+    }
 }
 
 /// How indexes are reached.
@@ -98,8 +113,6 @@ pub(crate) struct Limits {
     pub(crate) idle_timeout: Duration,
     /// For draining.
     pub(crate) shutdown_timeout: Duration,
-    /// Bytes of decrypted data kept for reading.
-    pub(crate) cache_bytes: usize,
 }
 
 /// Reads the settings file, if one was named.
@@ -144,6 +157,9 @@ impl Settings {
             hosts: hosts(port, &args)?,
             tls: tls(&args)?,
             limits: limits(&args)?,
+            key_dir: args.key_dir.clone(),
+            audit_records: args.audit_records.unwrap_or_default(),
+            engine: engine(args.cache.as_deref(), args.engine.unwrap_or_default())?,
             config_dir: folders.config.clone(),
         })
     }
@@ -249,12 +265,33 @@ fn limits(args: &ServerArgs) -> Result<Limits, ConfigError> {
         body_timeout: seconds("--body-timeout", args.body_timeout, 120)?,
         idle_timeout: seconds("--idle-timeout", args.idle_timeout, 300)?,
         shutdown_timeout: seconds("--shutdown-timeout", args.shutdown_timeout, 30)?,
-        cache_bytes: size("--cache", &args.cache, 256 << 20)?,
     };
     if limits.bodies_bytes < limits.body_bytes {
         return Err(ConfigError::new("--max-bodies is smaller than --max-body: no request of that size could ever be read"));
     }
     Ok(limits)
+}
+
+fn engine(cache: Option<&str>, args: EngineArgs) -> Result<EngineSettings, ConfigError> {
+    let EngineArgs { memtable, log, log_files, compact_segments, jobs, query_threads, idle_close, open_namespaces } = args;
+    let size = |setting: &str, text: Option<&str>, default: u64| text.map_or(Ok(default), |t| parse_size(setting, t).map(|n| n as u64));
+    let least = |setting: &str, value: Option<usize>, least: usize, default: usize| match value.unwrap_or(default) {
+        n if n < least => Err(ConfigError::new(format!("engine.{setting} is {n}; at least {least} is needed"))),
+        n => Ok(n),
+    };
+    let d = EngineSettings::default();
+    Ok(EngineSettings {
+        cache_bytes: size("--cache", cache, d.cache_bytes)?,
+        memtable_bytes: size("engine.memtable", memtable.as_deref(), d.memtable_bytes)?,
+        log_bytes: size("engine.log", log.as_deref(), d.log_bytes)?,
+        log_files: least("log-files", log_files, 1, d.log_files)?,
+        compact_segments: least("compact-segments", compact_segments, 2, d.compact_segments)?,
+        jobs: least("jobs", jobs, 1, d.jobs)?,
+        query_threads: query_threads.unwrap_or(d.query_threads),
+        idle_close_ms: idle_close.map_or(d.idle_close_ms, |s| s.saturating_mul(1000)),
+        open_namespaces: least("open-namespaces", open_namespaces, 1, d.open_namespaces)?,
+        ..d
+    })
 }
 
 #[cfg(test)]
@@ -327,5 +364,9 @@ mod tests {
         assert_eq!((merged.port, merged.data_dir), (Some(2), Some("/x".into())));
         assert_eq!(merged.advertise_scheme, Some(AdvertiseScheme::None));
         assert!(toml::from_str::<ServerArgs>("prot = 1").is_err());
+        let file: ServerArgs = toml::from_str("[engine]\nmemtable = '64KB'\nlog-files = 2").unwrap();
+        let s = Settings::serve(file, &folders()).unwrap();
+        assert_eq!((s.engine.memtable_bytes, s.engine.log_files), (64 << 10, 2));
+        assert!(toml::from_str::<ServerArgs>("[engine]\nmemtabel = '64KB'").is_err());
     }
 }

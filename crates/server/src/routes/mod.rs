@@ -10,7 +10,7 @@ use std::{future::Future, sync::Arc};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use pinyon_model::{Error, ErrorCode, Index, Permission, Plane, Result};
+use pinyon_model::{Error, Index, Permission, Plane, Result};
 use pinyon_service::{IndexRef, OpContext, Service};
 use pinyon_wire::{ApiVersion, Envelope, Matched, Operation, PathParams, Route, VERSION_HEADER, match_path, plane_envelope, unknown_route};
 
@@ -148,7 +148,7 @@ async fn call(
     };
     if !route.implemented {
         drain(request.into_body());
-        permit(&ctx, route, index.as_ref())?;
+        app.service.permit_unbuilt(&ctx, route.permission, index.as_ref()).await?;
         return Err(route.unimplemented());
     }
     let query = request.uri().query().unwrap_or_default().to_owned();
@@ -160,18 +160,6 @@ async fn call(
         Permission::ControlWrite | Permission::DataWrite => to_the_end(handle(route.operation, call)).await,
         _ => handle(route.operation, call).await,
     }
-}
-
-/// Says of an operation that is not built only to those who might use it that it is not.
-fn permit(ctx: &OpContext, route: &Route, index: Option<&IndexRef>) -> Result<()> {
-    let foreign = index.is_some_and(|index| ctx.project_id().is_some_and(|project| index.describe().project_id != project));
-    if foreign {
-        return Err(Error::new(ErrorCode::Unauthenticated, "Invalid API key."));
-    }
-    if !ctx.principal.allows(route.permission) {
-        return Err(Error::forbidden(format!("This API key's roles do not allow it to use {} {}", route.methods[0], route.path)));
-    }
-    Ok(())
 }
 
 /// Runs a call that must not be cut short, apart from the connection that asked for it.

@@ -48,7 +48,7 @@ fn files(root: &Path) -> BTreeMap<String, Vec<PathBuf>> {
             let relative = path.strip_prefix(root).expect("inside").to_path_buf();
             if path.is_dir() {
                 open.push(path);
-            } else if entry.metadata().expect("metadata").len() > 0 && relative != Path::new("lock") {
+            } else if entry.metadata().expect("metadata").len() > 0 && !relative.ends_with("LOCK") {
                 kinds.entry(kind(&relative)).or_default().push(relative);
             }
         }

@@ -43,7 +43,7 @@ impl Directory {
     }
     /// Runs an operator's command on the directory; whether it succeeded, and all it said.
     pub(crate) fn command(&self, words: &[&str]) -> (bool, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_pinyon"))
+        let output = Command::new(binary())
             .args(words)
             .arg("--data-dir")
             .arg(self.data())
@@ -68,6 +68,11 @@ fn free_port_pair() -> u16 {
     }
 }
 
+/// The binary under test; `PINYON_TEST_BINARY` names another, so that a long run is not disturbed by a build.
+fn binary() -> String {
+    std::env::var("PINYON_TEST_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_pinyon").to_owned())
+}
+
 /// A running server.
 pub(crate) struct Server {
     child: Child,
@@ -85,12 +90,12 @@ impl Server {
         let config = dir.path().join("pinyon.toml");
         std::fs::write(&config, include_str!("small.toml")).expect("a settings file");
         let mut command = match dir.disk_mib {
-            None => Command::new(env!("CARGO_BIN_EXE_pinyon")),
+            None => Command::new(binary()),
             // A file system of its own, in a mount namespace that only this process sees and that goes with it.
             Some(mib) => {
                 let mut command = Command::new("unshare");
                 command.args(["-Urm", "sh", "-c", &format!("mount -t tmpfs -o size={mib}m tmpfs \"$0\" && exec \"$@\"")]);
-                command.arg(dir.data()).arg(env!("CARGO_BIN_EXE_pinyon"));
+                command.arg(dir.data()).arg(binary());
                 command
             }
         };

@@ -4,17 +4,29 @@
 //! `docs/performance.md` has the commands and what they gave.
 
 mod bandwidth;
+mod client;
+mod idle;
 mod kernels;
+mod namespaces;
+mod records;
 mod report;
+mod scan;
+mod server;
+mod upsert;
 mod vectors;
+mod writers;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+// The server's own allocator, so that what runs here in the same process runs as it does there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measure Pinyon's speed and memory
 #[derive(Parser)]
-#[command(name = "pinyon-bench")]
+#[command(name = "pinyon-bench", max_term_width = 110)]
 struct Arguments {
     #[command(subcommand)]
     bench: Bench,
@@ -26,6 +38,16 @@ enum Bench {
     Bandwidth(bandwidth::Settings),
     /// How fast the kernels score rows that lie in memory, against how fast the same core reads it
     Kernels(kernels::Settings),
+    /// How fast one core answers an exact query over a whole namespace, against how fast it reads memory
+    Scan(scan::Settings),
+    /// How many vectors a server takes in a second, durable and sealed, by gRPC and by REST
+    Upsert(upsert::Settings),
+    /// Memory, start and first queries of a server with very many namespaces
+    Namespaces(namespaces::Settings),
+    /// Many writers on as many namespaces, against as many writers on one
+    Writers(writers::Settings),
+    /// Memory of a server that has nothing to do
+    Idle(idle::Settings),
 }
 
 fn main() -> ExitCode {
@@ -45,5 +67,16 @@ fn run(bench: Bench) -> Result<(), Failure> {
     match bench {
         Bench::Bandwidth(settings) => bandwidth::run(&settings),
         Bench::Kernels(settings) => kernels::run(&settings),
+        Bench::Scan(settings) => on_one_thread(scan::run(&settings)),
+        Bench::Upsert(settings) => on_one_thread(upsert::run(&settings)),
+        Bench::Namespaces(settings) => on_one_thread(namespaces::run(&settings)),
+        Bench::Writers(settings) => on_one_thread(writers::run(&settings)),
+        Bench::Idle(settings) => on_one_thread(idle::run(&settings)),
     }
+}
+
+/// Runs a bench that waits for a server or an engine; it is cheap itself, and leaves the other cores to them.
+fn on_one_thread(bench: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(bench)
 }

@@ -6,18 +6,18 @@
 //! header, 176 bytes                                   frame n (n = 1, 2, ...)
 //!   0   8  magic "PinyFrm\0"                             0  4  plaintext length, at most 256 MiB
 //!   8   2  format, 1                                     4  4  place in its group: 0 for the first frame of one write
-//!  10   2  kind                                          8  4  crc32c of bytes 0..8 and 12..24
-//!  12   1  cipher, 1 = AES-256-GCM                      12  4  crc32c of all that follows byte 24
+//!  10   2  kind                                          8  4  crc32c of bytes 0..8 and 12..32
+//!  12   1  cipher, 1 = AES-256-GCM                      12  4  crc32c of all that follows byte 32
 //!  13   3  zero                                         16  8  frame number n
-//!  16  16  file id, random                              24  p  zeros, 0 to 15, so that the frame's length is a multiple of 16
-//!  32  16  owner id                                      +  l  ciphertext
-//!  48  16  id of the key it is sealed under              + 16  tag
-//!  64   8  writer epoch
+//!  16  16  file id, random                              24  8  bytes from the start of this frame to the end of its group
+//!  32  16  owner id                                     32  p  zeros, 0 to 15, so that the frame's length is a multiple of 16
+//!  48  16  id of the key it is sealed under              +  l  ciphertext
+//!  64   8  writer epoch                                  + 16  tag
 //!  72   8  sequence within the epoch                  file key = HKDF-SHA-256(key, salt, "pinyon frames 1" ‖ bytes 8..13 of the header)
 //!  80  16  previous file's id, or zeros               nonce    = four zeros ‖ frame number; the header's tag is frame 0
-//!  96   8  how many of its frames count               AAD      = file id ‖ frame number ‖ owner id ‖ epoch ‖ place in its group
-//! 104   8  base: frame n has LSN base + n             header's AAD = bytes 0..144
-//! 112  32  salt, random
+//!  96   8  how many of its frames count               AAD      = file id ‖ frame number ‖ owner id ‖ epoch ‖
+//! 104   8  base: frame n has LSN base + n                        place in its group ‖ bytes to its end
+//! 112  32  salt, random                               header's AAD = bytes 0..144
 //! 144  16  tag of the header
 //! 160  12  zero
 //! 172   4  crc32c of bytes 0..172
@@ -25,7 +25,7 @@
 //!
 //! **Torn or damaged.** A crash can leave the last group of a file in part: bytes missing at the end, or 512-byte sectors that were never
 //! written and read as zeros. A frame that does not fit its checksum is taken for that only if it runs past the end of the file or all of it
-//! within one aligned 512-byte sector is zero, and only if no frame of a later group follows: a later group was begun after a sync. All
+//! within one aligned 512-byte sector is zero, and only if nothing of a later group follows: a later group was begun after a sync. All
 //! else is damage. The first group is written together with the header, so the same rule holds for the header. Since frames are cut at
 //! multiples of 16 bytes, and each such piece of a sound frame holds a checksum, a frame number, ciphertext or tag, a sound frame is
 //! never mistaken for a torn one.
@@ -38,7 +38,7 @@ use crate::crypto::{self, SALT, Sealer, TAG, counter_nonce};
 use crate::{DataKey, KeyId, Result, StorageError};
 
 pub(crate) const HEADER: usize = 176;
-pub(crate) const FRAME_HEADER: usize = 24;
+pub(crate) const FRAME_HEADER: usize = 32;
 /// Largest plaintext of a frame, in bytes.
 pub(crate) const MAX_FRAME: usize = 256 << 20;
 
@@ -193,15 +193,25 @@ impl FileHeader {
         Ok(sealer)
     }
 
-    fn aad(&self, number: u64, place: u32) -> [u8; 52] {
-        let mut aad = [0; 52];
+    fn aad(&self, number: u64, group: InGroup) -> [u8; 60] {
+        let mut aad = [0; 60];
         aad[..16].copy_from_slice(&self.file_id);
         aad[16..24].copy_from_slice(&number.to_le_bytes());
         aad[24..40].copy_from_slice(&self.owner);
         aad[40..48].copy_from_slice(&self.epoch.to_le_bytes());
-        aad[48..].copy_from_slice(&place.to_le_bytes());
+        aad[48..52].copy_from_slice(&group.place.to_le_bytes());
+        aad[52..].copy_from_slice(&group.left.to_le_bytes());
         aad
     }
+}
+
+/// Where a frame stands in its group, the frames of one write.
+#[derive(Debug, Clone, Copy)]
+struct InGroup {
+    /// 0 for the first.
+    place: u32,
+    /// Bytes from the start of this frame to the end of the group.
+    left: u64,
 }
 
 fn padding(plain_len: usize) -> usize {
@@ -219,23 +229,26 @@ fn header_sum(header: &[u8]) -> u32 {
 
 /// Appends one group of frames to `out`, numbered from `first`.
 pub(crate) fn encode_group(header: &FileHeader, sealer: &Sealer, first: u64, frames: &[Bytes], out: &mut Vec<u8>) {
-    out.reserve(frames.iter().map(|f| framed_len(f.len())).sum());
+    let mut left: u64 = frames.iter().map(|f| framed_len(f.len()) as u64).sum();
+    out.reserve(left as usize);
     for (place, plain) in frames.iter().enumerate() {
-        let (number, place) = (first + place as u64, place as u32);
+        let (number, group) = (first + place as u64, InGroup { place: place as u32, left });
         let start = out.len();
         out.resize(start + FRAME_HEADER + padding(plain.len()), 0);
         let text = out.len();
         out.extend_from_slice(plain);
-        let tag = sealer.seal(counter_nonce(number), &header.aad(number, place), &mut out[text..]);
+        let tag = sealer.seal(counter_nonce(number), &header.aad(number, group), &mut out[text..]);
         out.extend_from_slice(&tag);
         let body = crc32c::crc32c(&out[start + FRAME_HEADER..]);
         let head = &mut out[start..start + FRAME_HEADER];
         head[..4].copy_from_slice(&(plain.len() as u32).to_le_bytes());
-        head[4..8].copy_from_slice(&place.to_le_bytes());
+        head[4..8].copy_from_slice(&group.place.to_le_bytes());
         head[12..16].copy_from_slice(&body.to_le_bytes());
-        head[16..].copy_from_slice(&number.to_le_bytes());
+        head[16..24].copy_from_slice(&number.to_le_bytes());
+        head[24..].copy_from_slice(&left.to_le_bytes());
         let sum = header_sum(head);
         head[8..12].copy_from_slice(&sum.to_le_bytes());
+        left -= framed_len(plain.len()) as u64;
     }
 }
 
@@ -243,7 +256,7 @@ pub(crate) fn encode_group(header: &FileHeader, sealer: &Sealer, first: u64, fra
 #[derive(Debug, Clone)]
 pub(crate) struct Placed {
     pub(crate) number: u64,
-    place: u32,
+    group: InGroup,
     /// Ciphertext and tag.
     body: Range<usize>,
 }
@@ -258,7 +271,7 @@ pub(crate) struct Walk {
 
 struct FrameHead {
     len: usize,
-    place: u32,
+    group: InGroup,
     body_sum: u32,
     number: u64,
 }
@@ -268,7 +281,7 @@ impl FrameHead {
         let h = bytes.get(..FRAME_HEADER)?;
         (le_u32(h, 8) == header_sum(h)).then(|| Self {
             len: le_u32(h, 0) as usize,
-            place: le_u32(h, 4),
+            group: InGroup { place: le_u32(h, 4), left: le_u64(h, 24) },
             body_sum: le_u32(h, 12),
             number: le_u64(h, 16),
         })
@@ -279,7 +292,7 @@ impl FrameHead {
 fn later_group(bytes: &[u8], from: usize, number: u64) -> bool {
     (from.next_multiple_of(ALIGN)..bytes.len()).step_by(ALIGN).any(|at| {
         FrameHead::read(&bytes[at..]).is_some_and(|head| {
-            let first = head.number.checked_sub(u64::from(head.place));
+            let first = head.number.checked_sub(u64::from(head.group.place));
             head.len <= MAX_FRAME && first.is_some_and(|first| first > number && first - number <= (at / ALIGN) as u64)
         })
     })
@@ -305,46 +318,96 @@ fn zero_sector(bytes: &[u8], range: Range<usize>) -> bool {
 /// it the file is the last, and its last group may be torn.
 pub(crate) fn walk(bytes: &[u8], counting: Option<u64>, file: &str) -> Result<Walk> {
     let mut walk = Walk { frames: Vec::new(), end: HEADER };
+    // Where the last group seen ends, and so where the next begins.
+    let mut group_end = HEADER as u64;
     loop {
         let (at, number) = (walk.end, walk.frames.len() as u64 + 1);
         if counting.is_some_and(|n| number > n) || (counting.is_none() && at == bytes.len()) {
             return Ok(walk);
         }
-        let damaged = |what: &str| Err(StorageError::damaged(file, format!("frame {number} at byte {at} {what}")));
-        let left = &bytes[at..];
-        let head = FrameHead::read(left);
-        let (torn, what) = match &head {
-            _ if left.len() < FRAME_HEADER => (true, "is cut short"),
-            None => (zero_sector(bytes, at..at + FRAME_HEADER), "has a header that does not fit its checksum"),
-            Some(head) if head.len > MAX_FRAME || head.number != number => (false, "has a header that does not belong here"),
-            Some(head) => {
-                let len = framed_len(head.len);
-                if left.len() < len {
-                    (true, "is cut short")
-                } else if crc32c::crc32c(&left[FRAME_HEADER..len]) != head.body_sum {
-                    (zero_sector(bytes, at..at + len), "does not fit its checksum")
-                } else if left[FRAME_HEADER..FRAME_HEADER + padding(head.len)].iter().any(|&b| b != 0) {
-                    (false, "has padding that is not zero")
-                } else {
-                    walk.frames.push(Placed { number, place: head.place, body: at + FRAME_HEADER + padding(head.len)..at + len });
-                    walk.end = at + len;
-                    continue;
-                }
+        let (torn, what) = match read_frame(bytes, at, number, group_end) {
+            Ok(frame) => {
+                group_end = at as u64 + frame.group.left;
+                walk.end = frame.body.end;
+                walk.frames.push(frame);
+                continue;
+            }
+            Err(Unsound { torn, what, group_end: end }) => {
+                let end = end.or((at as u64 != group_end).then_some(group_end));
+                (torn && end.is_none_or(|end| bytes.len() as u64 <= end), what)
             }
         };
         if counting.is_some() || !torn || later_group(bytes, at + ALIGN, number) {
-            return damaged(what);
+            return Err(StorageError::damaged(file, format!("frame {number} at byte {at} {what}")));
         }
         return Ok(walk);
     }
 }
 
+/// Why a frame is not sound.
+struct Unsound {
+    /// Whether that can be a crash's doing.
+    torn: bool,
+    what: &'static str,
+    /// Where its group ends, if its header says so.
+    group_end: Option<u64>,
+}
+
+fn read_frame(bytes: &[u8], at: usize, number: u64, group_end: u64) -> Result<Placed, Unsound> {
+    let left = &bytes[at..];
+    let unsound = |torn, what| Err(Unsound { torn, what, group_end: None });
+    let Some(head) = FrameHead::read(left) else {
+        if left.len() < FRAME_HEADER {
+            return unsound(true, "is cut short");
+        }
+        return unsound(zero_sector(bytes, at..at + FRAME_HEADER), "has a header that does not fit its checksum");
+    };
+    let (len, start) = (framed_len(head.len), at as u64);
+    // The first frame of a group begins where the group before ended; any other agrees with the first about where theirs ends.
+    let grouped = if head.group.place == 0 { start == group_end } else { start.checked_add(head.group.left) == Some(group_end) };
+    if head.len > MAX_FRAME || head.number != number || !grouped || head.group.left < len as u64 || head.group.left > u64::MAX / 2 {
+        return unsound(false, "has a header that does not belong here");
+    }
+    let unsound = |torn, what| Err(Unsound { torn, what, group_end: Some(start + head.group.left) });
+    if left.len() < len {
+        return unsound(true, "is cut short");
+    }
+    if crc32c::crc32c(&left[FRAME_HEADER..len]) != head.body_sum {
+        return unsound(zero_sector(bytes, at..at + len), "does not fit its checksum");
+    }
+    let body = FRAME_HEADER + padding(head.len);
+    if left[FRAME_HEADER..body].iter().any(|&b| b != 0) {
+        return unsound(false, "has padding that is not zero");
+    }
+    Ok(Placed { number, group: head.group, body: at + body..at + len })
+}
+
 /// Decrypts a frame where it lies in its file's bytes; the range is the plaintext's.
 pub(crate) fn open_frame(header: &FileHeader, sealer: &Sealer, bytes: &mut [u8], frame: &Placed, file: &str) -> Result<Range<usize>> {
     let body = &mut bytes[frame.body.clone()];
-    match sealer.open_in_place(counter_nonce(frame.number), &header.aad(frame.number, frame.place), body) {
+    match sealer.open_in_place(counter_nonce(frame.number), &header.aad(frame.number, frame.group), body) {
         Ok(len) => Ok(frame.body.start..frame.body.start + len),
         Err(_) => Err(StorageError::damaged(file, format!("frame {} is not authentic", frame.number))),
+    }
+}
+
+/// Makes the checksums of whatever lies in `bytes` fit, as far as it has the shape of a frame file.
+pub(crate) fn fit_checksums(bytes: &mut [u8]) {
+    if bytes.len() < HEADER {
+        return;
+    }
+    bytes[..8].copy_from_slice(MAGIC);
+    let sum = crc32c::crc32c(&bytes[..SUMMED]);
+    bytes[SUMMED..HEADER].copy_from_slice(&sum.to_le_bytes());
+    let mut at = HEADER;
+    while bytes.len() - at >= FRAME_HEADER {
+        let len = framed_len(le_u32(bytes, at) as usize);
+        let end = at.saturating_add(len).min(bytes.len());
+        let body = crc32c::crc32c(&bytes[at + FRAME_HEADER..end]);
+        bytes[at + 12..at + 16].copy_from_slice(&body.to_le_bytes());
+        let sum = header_sum(&bytes[at..at + FRAME_HEADER]);
+        bytes[at + 8..at + 12].copy_from_slice(&sum.to_le_bytes());
+        at = end;
     }
 }
 
@@ -470,11 +533,10 @@ mod tests {
         let (header, key, bytes) = file(&[frames(&[10])]);
         assert!(read(bytes.clone(), &DataKey::generate()).is_err());
         assert!(read(bytes.clone(), &DataKey::from_parts(key.id(), [0; 32])).is_err());
-        // A frame under a header that says otherwise, its checksum made to fit.
+        // The same key and salt, but another owner: what binds a frame to its owner is its AAD.
+        let (sealer, other) = (header.sealer(key.bytes()), FileHeader { owner: [8; 16], ..header });
+        let placed = walk(&bytes, None, "f").unwrap().frames.remove(0);
         let mut moved = bytes;
-        let other = FileHeader { owner: [8; 16], ..header };
-        let sealer = other.sealer(key.bytes());
-        moved[..HEADER].copy_from_slice(&other.encode(&sealer));
-        assert!(read(moved, &key).is_err_and(|e| e.to_string().contains("authentic")));
+        assert!(open_frame(&other, &sealer, &mut moved, &placed, "f").is_err_and(|e| e.to_string().contains("authentic")));
     }
 }

@@ -144,12 +144,6 @@ pub(crate) fn create_new(site: Site, path: &Path) -> Result<Handle> {
         .map(|file| Handle { file, path: path.to_owned() })
 }
 
-/// Opens a file to append at a known offset.
-pub(crate) fn open_write(path: &Path) -> Result<Handle> {
-    let file = OpenOptions::new().write(true).read(true).open(path).map_err(|e| io_error("open", path, e))?;
-    Ok(Handle { file, path: path.to_owned() })
-}
-
 /// Writes all of `bytes` at `offset`. After an error nothing is known about the file from there on.
 pub(crate) fn write_all_at(site: Site, handle: &Handle, bytes: &[u8], offset: u64) -> Result<()> {
     #[cfg(any(test, feature = "faults"))]

@@ -36,6 +36,14 @@ use crate::{DataKey, KeyId, Result, RootKey, StorageError};
 use entry::{Entries, Entry, Owner, Wrapped};
 use file::KeyFile;
 
+/// Reads bytes that nobody vouches for as entries; how many there are.
+pub(crate) fn parse_entries(bytes: &[u8]) -> Option<usize> {
+    let entries = entry::parse(bytes)?;
+    let mut table = Entries::default();
+    entries.iter().cloned().for_each(|e| table.apply(e));
+    Some(table.len())
+}
+
 /// How many keys are kept open in memory.
 const OPEN_KEYS: u64 = 4096;
 
@@ -203,7 +211,7 @@ impl KeyStore {
         };
         if start {
             let shared = self.0.clone();
-            tokio::task::spawn_blocking(move || shared.write_queue());
+            tokio::task::spawn_blocking(move || write_queue(shared));
         }
         answer.await.unwrap_or_else(|_| Err(StorageError::invalid("the key store was closed")))
     }
@@ -212,6 +220,27 @@ impl KeyStore {
         let shared = self.0.clone();
         let task = tokio::task::spawn_blocking(move || act(&shared));
         task.await.unwrap_or_else(|_| Err(StorageError::invalid("the key store was closed")))
+    }
+}
+
+/// Writes what is queued, group by group, until nothing is. The last answers are sent when the store is let go of: whoever drops it
+/// then may open it again at once.
+fn write_queue(shared: Arc<Shared>) {
+    let mut next = shared.next_group();
+    while let Some(group) = next {
+        let answers = shared.write_group(group);
+        next = shared.next_group();
+        if next.is_none() {
+            drop(shared);
+            return send(answers);
+        }
+        send(answers);
+    }
+}
+
+fn send(answers: Vec<(oneshot::Sender<Result<()>>, Result<()>)>) {
+    for (done, answer) in answers {
+        let _ = done.send(answer);
     }
 }
 
@@ -248,31 +277,24 @@ impl Shared {
         opened.map(Arc::new)
     }
 
-    /// Writes what is queued, group by group, until nothing is.
-    fn write_queue(&self) {
-        loop {
-            let group: Vec<Request> = {
-                let mut queue = locked(&self.queue);
-                queue.busy = !queue.waiting.is_empty();
-                if !queue.busy {
-                    return;
-                }
-                queue.waiting.drain(..).collect()
-            };
-            self.write_group(group);
-        }
+    /// Takes what is queued; `None`, and nobody is writing any more, if nothing is.
+    fn next_group(&self) -> Option<Vec<Request>> {
+        let mut queue = locked(&self.queue);
+        queue.busy = !queue.waiting.is_empty();
+        queue.busy.then(|| queue.waiting.drain(..).collect())
     }
 
-    fn write_group(&self, group: Vec<Request>) {
+    /// Makes a group of changes durable; the answers are for the caller to send.
+    fn write_group(&self, group: Vec<Request>) -> Vec<(oneshot::Sender<Result<()>>, Result<()>)> {
         let mut file = locked(&self.file);
-        let (mut added, mut accepted): (Vec<Entry>, Vec<oneshot::Sender<Result<()>>>) = (Vec::new(), Vec::new());
+        let (mut added, mut accepted, mut answers) = (Vec::new(), Vec::new(), Vec::new());
         for Request { change, done } in group {
             match self.entry_for(&change, &added) {
                 Ok(entry) => {
                     added.extend(entry);
                     accepted.push(done);
                 }
-                Err(e) => drop(done.send(Err(e))),
+                Err(e) => answers.push((done, Err(e))),
             }
         }
         let mut wrote = Ok(());
@@ -283,15 +305,14 @@ impl Shared {
             self.publish(&added);
             file.compact_if_mostly_dead(&self.root(), &self.entries());
         }
-        let mut wrote = Some(wrote);
-        for done in accepted {
-            // The first is told the cause; an error cannot be copied, so the others are told that they shared it.
-            let answer = match &wrote {
-                Some(Ok(())) => Ok(()),
-                _ => wrote.take().unwrap_or_else(|| Err(file.unwritten())),
-            };
-            let _ = done.send(answer);
-        }
+        let mut failure = wrote.err();
+        let failed = failure.is_some();
+        // The first is told the cause; an error cannot be copied, so the others are told that they shared it.
+        answers.extend(accepted.into_iter().map(|done| {
+            let answer = if failed { Err(failure.take().unwrap_or_else(|| file.unwritten())) } else { Ok(()) };
+            (done, answer)
+        }));
+        answers
     }
 
     /// The entry that makes a change happen; none if it is so already.

@@ -12,6 +12,8 @@ mod error;
 pub mod faults;
 mod frame;
 pub mod fs;
+#[doc(hidden)]
+pub mod fuzz;
 mod key_store;
 mod local;
 mod log;

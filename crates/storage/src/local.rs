@@ -4,6 +4,9 @@
 //! folder is synced: readers see it whole or not at all, and so does a crash. A folder that is deleted is first moved into `.tmp`, at
 //! once. What lies in `.tmp` when the store is opened was never acknowledged, or was deleted; it is removed.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::hash_map::DefaultHasher;
 use std::fs::File;
 use std::hash::{Hash, Hasher};
@@ -230,7 +233,7 @@ impl BlobStore for LocalStore {
             self.blocking(move |_| fs::create_new(Site::BlobCreate, &temp)).await?
         };
         let writer =
-            LocalWriter { store: self.clone(), name: name.to_owned(), purpose, temp, handle: Arc::new(handle), size: 0, open: true };
+            LocalWriter { store: self.clone(), name: name.to_owned(), purpose, temp, handle: Arc::new(handle), size: 0, sound: true };
         Ok(Box::new(writer))
     }
 
@@ -288,8 +291,8 @@ struct LocalWriter {
     temp: PathBuf,
     handle: Arc<Handle>,
     size: u64,
-    /// Whether the temporary file must go when this is dropped. Also false once a write failed or was given up half way.
-    open: bool,
+    /// False once a write failed or was given up half way.
+    sound: bool,
 }
 
 impl Drop for LocalWriter {
@@ -300,7 +303,7 @@ impl Drop for LocalWriter {
 
 impl LocalWriter {
     fn refuse_broken(&self) -> Result<()> {
-        if self.open {
+        if self.sound {
             return Ok(());
         }
         Err(fs::io_error("write", &self.temp, io::Error::other("an earlier write of this object failed")))
@@ -312,14 +315,14 @@ impl BlobWriter for LocalWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.refuse_broken()?;
         let (handle, at, purpose, len) = (self.handle.clone(), self.size, self.purpose, bytes.len() as u64);
-        self.open = false;
+        self.sound = false;
         let wrote = self.store.blocking(move |s| {
             s.space.take(bytes.len() as u64, purpose)?;
             fs::write_all_at(Site::BlobWrite, &handle, &bytes, at)
         });
         wrote.await?;
         self.size += len;
-        self.open = true;
+        self.sound = true;
         Ok(())
     }
 

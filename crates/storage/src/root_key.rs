@@ -176,7 +176,7 @@ mod tests {
         let text = key.export_text();
         assert_eq!(RootKey::parse_text(&format!(" {}\n", *text)).unwrap().bytes(), key.bytes());
         for i in 0..text.len() {
-            let mut wrong = text.clone().into_bytes();
+            let mut wrong = text.as_bytes().to_vec();
             wrong[i] = if wrong[i] == b'0' { b'1' } else { b'0' };
             let wrong = String::from_utf8(wrong).unwrap();
             assert!(RootKey::parse_text(&wrong).is_err(), "{i}");

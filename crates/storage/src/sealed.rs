@@ -31,12 +31,22 @@ mod tests;
 use bytes::Bytes;
 use pinyon_model::ObjectId;
 
-use crate::{Result, StorageError, Version};
+use crate::{DataKey, Result, StorageError, Version};
 
-pub(crate) use format::{Header, Layout};
 pub use reader::SealedReader;
 pub use store::SealedStore;
 pub use writer::SealedWriter;
+
+/// Reads bytes that nobody vouches for as an object; with `resum` its header's checksum is made to fit first.
+pub(crate) fn parse_object(bytes: &[u8], key: &DataKey, resum: bool) -> Result<Bytes> {
+    let mut bytes = bytes.to_vec();
+    if resum {
+        format::fit_checksum(&mut bytes);
+    }
+    let header = format::Header::decode(&bytes, "fuzz")?;
+    let layout = format::Layout::of(&header, bytes.len() as u64, "fuzz")?;
+    format::Chunks::new(&header, key).open_all(&layout, 0, &bytes[format::HEADER..], "fuzz")
+}
 
 /// What an object is; part of what it is sealed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -36,6 +36,12 @@ struct Current {
 }
 
 impl KeyFile {
+    /// Entries in the file, dead ones included.
+    #[cfg(test)]
+    pub(super) fn written(&self) -> usize {
+        self.written
+    }
+
     fn path(&self) -> PathBuf {
         self.dir.join("keys")
     }

@@ -1,1 +1,291 @@
+use tempfile::TempDir;
 
+use super::*;
+use crate::faults::{self, Fault, Rule};
+
+fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+fn index(n: u8) -> IndexId {
+    IndexId::from_bytes([n; 16])
+}
+
+fn namespace(n: u32) -> NamespaceId {
+    let mut bytes = [0; 16];
+    bytes[..4].copy_from_slice(&n.to_le_bytes());
+    NamespaceId::from_bytes(bytes)
+}
+
+#[tokio::test]
+async fn keys_are_made_once_and_found_again() {
+    let (dir, root) = (folder(), RootKey::generate());
+    let store = KeyStore::open(dir.path(), root.clone()).unwrap();
+    assert!(matches!(store.create_namespace_key(index(1), namespace(1)).await, Err(StorageError::KeyMissing { .. })));
+    let i = store.create_index_key(index(1)).await.unwrap();
+    let n = store.create_namespace_key(index(1), namespace(1)).await.unwrap();
+    let s = store.system_key("audit").await.unwrap();
+    assert_eq!(store.create_index_key(index(1)).await.unwrap().bytes(), i.bytes());
+    assert_eq!(store.create_namespace_key(index(1), namespace(1)).await.unwrap().bytes(), n.bytes());
+    assert!(i.bytes() != n.bytes() && n.bytes() != s.bytes() && i.id() != n.id());
+    assert!(matches!(store.namespace_key(index(2), namespace(1)), Err(StorageError::KeyMissing { .. })));
+    drop(store);
+    let store = KeyStore::open(dir.path(), root).unwrap();
+    assert_eq!((store.len(), store.check().unwrap()), (3, 3));
+    assert_eq!(store.index_key(index(1)).unwrap().bytes(), i.bytes());
+    assert_eq!(store.namespace_key(index(1), namespace(1)).unwrap().id(), n.id());
+    assert_eq!(store.system_key("audit").await.unwrap().bytes(), s.bytes());
+}
+
+#[tokio::test]
+async fn only_one_may_have_the_store_open_and_only_with_its_root_key() {
+    let (dir, root) = (folder(), RootKey::generate());
+    let store = KeyStore::open(dir.path(), root.clone()).unwrap();
+    store.create_index_key(index(1)).await.unwrap();
+    assert!(matches!(KeyStore::open(dir.path(), root.clone()), Err(StorageError::Locked { .. })));
+    drop(store);
+    let other = RootKey::generate();
+    let wrong = KeyStore::open(dir.path(), other.clone()).unwrap_err();
+    let text = wrong.to_string();
+    assert!(matches!(wrong, StorageError::WrongRootKey { .. }));
+    assert!(text.contains(&other.fingerprint().to_string()) && text.contains(&root.fingerprint().to_string()), "{text}");
+    KeyStore::open(dir.path(), root).unwrap();
+}
+
+/// While one write is under way, all that comes waits for the next: a hundred makers, at most two writes.
+#[tokio::test]
+async fn makers_share_a_write() {
+    let dir = folder();
+    let store = KeyStore::open(dir.path(), RootKey::generate()).unwrap();
+    store.create_index_key(index(1)).await.unwrap();
+    let faults = faults::install(dir.path(), Vec::new());
+    let writing = locked(&store.0.file);
+    let makers: Vec<_> = (0..100)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { store.create_namespace_key(index(1), namespace(n)).await.unwrap().id() })
+        })
+        .collect();
+    while Arc::strong_count(&store.0) < 101 || !locked(&store.0.queue).busy {
+        tokio::task::yield_now().await;
+    }
+    tokio::task::yield_now().await;
+    drop(writing);
+    let mut ids = std::collections::HashSet::new();
+    for maker in makers {
+        assert!(ids.insert(maker.await.unwrap()));
+    }
+    let syncs: u64 = [Site::KeysAppendSync, Site::KeysSync].iter().filter_map(|s| faults.visits().get(s).copied()).sum();
+    assert!(syncs <= 2, "{syncs} syncs");
+    assert_eq!(store.len(), 101);
+}
+
+/// Makers of one key at once get one key.
+#[tokio::test(flavor = "multi_thread")]
+async fn makers_of_one_key_agree() {
+    let dir = folder();
+    let store = KeyStore::open(dir.path(), RootKey::generate()).unwrap();
+    let makers: Vec<_> = (0..20)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.system_key("catalog").await.unwrap().id() })
+        })
+        .collect();
+    let mut ids = std::collections::HashSet::new();
+    for maker in makers {
+        ids.insert(maker.await.unwrap());
+    }
+    assert_eq!(ids.len(), 1);
+}
+
+#[tokio::test]
+async fn a_destroyed_key_is_gone_from_the_file_too() {
+    let (dir, root) = (folder(), RootKey::generate());
+    let store = KeyStore::open(dir.path(), root.clone()).unwrap();
+    for i in 1..3 {
+        store.create_index_key(index(i)).await.unwrap();
+        for n in 0..3 {
+            store.create_namespace_key(index(i), namespace(n)).await.unwrap();
+        }
+    }
+    store.destroy_namespace_key(index(1), namespace(0)).await.unwrap();
+    store.destroy_namespace_key(index(1), namespace(0)).await.unwrap();
+    store.destroy_index_keys(index(2)).await.unwrap();
+    assert!(store.namespace_key(index(1), namespace(0)).is_err());
+    assert!(store.namespace_key(index(2), namespace(1)).is_err(), "not even from memory");
+    let again = store.create_namespace_key(index(1), namespace(0)).await.unwrap();
+    drop(store);
+    let (file, entries) = KeyFile::open(dir.path(), &root).unwrap();
+    assert_eq!((entries.len(), file.written()), (4, 4), "an index and its three, and nothing dead");
+    drop(file);
+    let store = KeyStore::open(dir.path(), root).unwrap();
+    assert_eq!(store.namespace_key(index(1), namespace(0)).unwrap().id(), again.id());
+}
+
+#[tokio::test]
+async fn a_new_root_key_leaves_namespace_keys_as_they_are() {
+    let (dir, old, new) = (folder(), RootKey::generate(), RootKey::generate());
+    let store = KeyStore::open(dir.path(), old.clone()).unwrap();
+    let i = store.create_index_key(index(1)).await.unwrap();
+    let n = store.create_namespace_key(index(1), namespace(1)).await.unwrap();
+    let s = store.system_key("audit").await.unwrap();
+    let owner = |n: u8| if n == 0 { Owner::Index(index(1)) } else { Owner::Namespace(index(1), namespace(1)) };
+    let before = [0, 1].map(|n| store.0.entries().get(&owner(n)).unwrap());
+    store.rotate_root(new.clone()).await.unwrap();
+    let after = [0, 1].map(|n| store.0.entries().get(&owner(n)).unwrap());
+    assert!(before[0] != after[0] && before[1] == after[1]);
+    assert_eq!(store.fingerprint(), new.fingerprint());
+    store.create_namespace_key(index(1), namespace(2)).await.unwrap();
+    drop(store);
+    assert!(matches!(KeyStore::open(dir.path(), old), Err(StorageError::WrongRootKey { .. })));
+    let store = KeyStore::open(dir.path(), new).unwrap();
+    assert_eq!(store.check().unwrap(), 4);
+    assert_eq!(store.index_key(index(1)).unwrap().bytes(), i.bytes());
+    assert_eq!(store.namespace_key(index(1), namespace(1)).unwrap().bytes(), n.bytes());
+    assert_eq!(store.system_key("audit").await.unwrap().bytes(), s.bytes());
+}
+
+/// At every site, at its first and at its second visit: a change fails or not, what was acknowledged stays, the next one works.
+#[tokio::test]
+async fn after_a_failure_at_any_site_the_store_goes_on() {
+    faults::watch_nonces();
+    let sites = [
+        Site::KeysUnlink,
+        Site::KeysCreate,
+        Site::KeysWrite,
+        Site::KeysSync,
+        Site::KeysRename,
+        Site::KeysDirSync,
+        Site::KeysAppend,
+        Site::KeysAppendSync,
+    ];
+    for site in sites {
+        for fault in [Fault::Eio, Fault::Enospc, Fault::Short] {
+            for nth in 1..4 {
+                let (dir, root) = (folder(), RootKey::generate());
+                let store = KeyStore::open(dir.path(), root.clone()).unwrap();
+                let faults = faults::install(dir.path(), vec![Rule::once(site, nth, fault)]);
+                let mut made = Vec::new();
+                let mut failed = 0;
+                for n in 0..6 {
+                    match store.create_index_key(index(n)).await {
+                        Ok(key) => made.push((n, key.id())),
+                        Err(_) => failed += 1,
+                    }
+                    if n == 3 {
+                        let _ = store.compact().await;
+                        let _ = store.destroy_index_keys(index(99)).await;
+                    }
+                }
+                assert!(failed <= 1, "{site:?} {fault:?} {nth}");
+                assert!(faults.visits()[&site] > 0, "{site:?} was not met");
+                drop(faults);
+                for (n, id) in &made {
+                    assert_eq!(store.index_key(index(*n)).unwrap().id(), *id);
+                }
+                drop(store);
+                let store = KeyStore::open(dir.path(), root).unwrap();
+                for (n, id) in made {
+                    assert_eq!(store.index_key(index(n)).unwrap().id(), id, "{site:?} {fault:?} {nth}");
+                }
+                store.check().unwrap();
+            }
+        }
+    }
+    assert_eq!(faults::nonces_watched().1, 0);
+}
+
+/// A root key's change that fails leaves a store that one of the two opens, whole.
+#[tokio::test]
+async fn a_failed_rotation_leaves_one_of_the_two_root_keys() {
+    for site in [Site::KeysCreate, Site::KeysWrite, Site::KeysSync, Site::KeysRename, Site::KeysDirSync] {
+        let (dir, old, new) = (folder(), RootKey::generate(), RootKey::generate());
+        let store = KeyStore::open(dir.path(), old.clone()).unwrap();
+        let key = store.create_index_key(index(1)).await.unwrap();
+        let faults = faults::install(dir.path(), vec![Rule::once(site, 1, Fault::Eio)]);
+        store.rotate_root(new.clone()).await.unwrap_err();
+        drop((store, faults));
+        let opened = KeyStore::open(dir.path(), old).or_else(|_| KeyStore::open(dir.path(), new)).unwrap();
+        assert_eq!(opened.index_key(index(1)).unwrap().bytes(), key.bytes(), "{site:?}");
+    }
+}
+
+async fn small_file() -> (TempDir, RootKey, Vec<u8>, usize) {
+    let (dir, root) = (folder(), RootKey::generate());
+    let store = KeyStore::open(dir.path(), root.clone()).unwrap();
+    store.create_index_key(index(1)).await.unwrap();
+    let first = std::fs::metadata(dir.path().join("keys")).unwrap().len() as usize;
+    store.create_namespace_key(index(1), namespace(1)).await.unwrap();
+    drop(store);
+    let bytes = std::fs::read(dir.path().join("keys")).unwrap();
+    (dir, root, bytes, first)
+}
+
+#[tokio::test]
+async fn every_flipped_bit_is_found() {
+    let (dir, root, bytes, _) = small_file().await;
+    for bit in 0..bytes.len() * 8 {
+        let mut bad = bytes.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(dir.path().join("keys"), bad).unwrap();
+        let opened = KeyStore::open(dir.path(), root.clone());
+        assert!(matches!(&opened, Err(StorageError::Damaged { file, .. }) if file.ends_with("keys")), "bit {bit}: {opened:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_cut_file_keeps_what_it_had_when_it_got_its_name() {
+    let (dir, root, bytes, first) = small_file().await;
+    for len in 0..bytes.len() {
+        std::fs::write(dir.path().join("keys"), &bytes[..len]).unwrap();
+        match KeyStore::open(dir.path(), root.clone()) {
+            Ok(store) => assert!(len >= first && store.len() == 1, "cut at {len}"),
+            Err(e) => assert!(len < first && e.is_damage(), "cut at {len}: {e}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_keys_are_written_anew_in_several_frames() {
+    let (dir, root) = (folder(), RootKey::generate());
+    let mut entries = Entries::default();
+    let above = Wrapped::fresh(&Owner::Index(index(1)), root.bytes());
+    let key = above.unwrap(&Owner::Index(index(1)), root.bytes()).unwrap();
+    entries.apply(Entry::Key(Owner::Index(index(1)), above));
+    for n in 0..20_000 {
+        let owner = Owner::Namespace(index(1), namespace(n));
+        let wrapped = Wrapped::fresh(&owner, key.bytes());
+        entries.apply(Entry::Key(owner, wrapped));
+    }
+    KeyFile::open(dir.path(), &root).unwrap().0.rewrite(&root, &entries).unwrap();
+    let store = KeyStore::open(dir.path(), root).unwrap();
+    assert_eq!(store.len(), 20_001);
+    store.namespace_key(index(1), namespace(19_999)).unwrap();
+    store.create_namespace_key(index(1), namespace(20_000)).await.unwrap();
+    assert_eq!(store.len(), 20_002);
+}
+
+#[test]
+fn a_left_over_temporary_file_does_not_stop_the_start() {
+    let dir = folder();
+    std::fs::write(dir.path().join("keys.new"), b"half").unwrap();
+    KeyStore::open(dir.path(), RootKey::generate()).unwrap();
+    assert!(!dir.path().join("keys.new").exists());
+}
+
+#[test]
+fn entries_are_read_only_as_they_were_written() {
+    let owner = Owner::System("audit".into());
+    let entries = [
+        Entry::Key(Owner::Index(index(1)), Wrapped::fresh(&owner, &[1; 32])),
+        Entry::Key(owner.clone(), Wrapped::fresh(&owner, &[1; 32])),
+        Entry::Key(Owner::Namespace(index(1), namespace(2)), Wrapped::fresh(&owner, &[1; 32])),
+        Entry::Destroyed(Owner::Namespace(index(1), namespace(2))),
+        Entry::Destroyed(Owner::Index(index(1))),
+    ];
+    let mut bytes = Vec::new();
+    entries.iter().for_each(|e| e.push(&mut bytes));
+    assert_eq!(entry::parse(&bytes).unwrap(), entries);
+    assert!((0..bytes.len()).filter(|len| entry::parse(&bytes[..*len]).is_some()).count() <= entries.len(), "only at an entry's end");
+    assert_eq!(entry::parse(&[9]), None);
+}

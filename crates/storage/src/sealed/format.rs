@@ -163,6 +163,15 @@ pub(crate) fn check_sum(number: u64, chunk: &[u8], name: &str) -> Result<()> {
     Err(StorageError::damaged(name, format!("chunk {number} does not fit its checksum")))
 }
 
+/// Makes the checksum of whatever header lies in `bytes` fit.
+pub(crate) fn fit_checksum(bytes: &mut [u8]) {
+    if bytes.len() >= HEADER {
+        bytes[..8].copy_from_slice(MAGIC);
+        let sum = crc32c::crc32c(&bytes[..SUMMED]);
+        bytes[SUMMED..HEADER].copy_from_slice(&sum.to_le_bytes());
+    }
+}
+
 /// Where the chunks of an object of a known size lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {

@@ -1,0 +1,42 @@
+//! Doors for fuzzing: every parser of stored bytes, given bytes that nobody vouches for. They answer nothing and must not panic.
+
+use crate::frame::{self, FileHeader, Head};
+use crate::sealed::parse_object;
+use crate::{DataKey, KeyId};
+
+/// Reads `bytes` as a frame file: header, frames, and their decryption under some key.
+pub fn frame_file(bytes: &[u8]) {
+    let Ok(Head::Whole(header)) = FileHeader::decode(bytes, "fuzz") else { return };
+    let _ = frame::walk(bytes, Some(header.base % 8), "fuzz");
+    let Ok(walk) = frame::walk(bytes, None, "fuzz") else { return };
+    let key = DataKey::from_parts(KeyId([0; 16]), [0; 32]);
+    let sealer = header.sealer(key.bytes());
+    let mut bytes = bytes.to_vec();
+    for placed in &walk.frames {
+        let _ = frame::open_frame(&header, &sealer, &mut bytes, placed, "fuzz");
+    }
+}
+
+/// Reads `bytes` as a frame file whose checksums are made to fit, so that what lies behind them is reached.
+pub fn frame_file_resummed(bytes: &[u8]) {
+    let mut bytes = bytes.to_vec();
+    frame::fit_checksums(&mut bytes);
+    frame_file(&bytes);
+}
+
+/// Reads `bytes` as a sealed object.
+pub fn object(bytes: &[u8]) {
+    let key = DataKey::from_parts(KeyId([0; 16]), [0; 32]);
+    let _ = parse_object(bytes, &key, false);
+    let _ = parse_object(bytes, &key, true);
+}
+
+/// Reads `bytes` as the entries of a key store.
+pub fn key_entries(bytes: &[u8]) {
+    let _ = crate::key_store::parse_entries(bytes);
+}
+
+/// Reads `text` as an exported root key.
+pub fn root_key(text: &str) {
+    let _ = crate::RootKey::parse_text(text);
+}

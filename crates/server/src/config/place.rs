@@ -38,7 +38,7 @@ pub(crate) struct Folders {
 }
 
 impl Folders {
-    /// By the usual variables; `/var/lib` and `/etc` for root, or when there is no home.
+    /// By the usual variables; without them below the home, or in `/var/lib` and `/etc` for root and where there is no home.
     pub(crate) fn of_this_user() -> Self {
         Self::new(rustix::process::geteuid().is_root(), |name| std::env::var_os(name).map(PathBuf::from))
     }
@@ -47,7 +47,7 @@ impl Folders {
         let set = |name: &str| variable(name).filter(|p| p.is_absolute());
         let home = set("HOME").filter(|_| !root);
         let folder = |xdg: &str, below_home: &str, system: &str| {
-            let user = set(xdg).filter(|_| !root).or_else(|| home.as_ref().map(|h| h.join(below_home)));
+            let user = set(xdg).or_else(|| home.as_ref().map(|h| h.join(below_home)));
             user.map_or_else(|| PathBuf::from(system), |p| p.join("pinyon"))
         };
         Self {

@@ -121,7 +121,8 @@ impl Engine {
     /// Reads and verifies every stored byte of every index. Writes that go on meanwhile are not disturbed, and may or may
     /// not be part of what is verified.
     pub async fn check(&self) -> Result<CheckReport> {
-        check::check(&self.shared).await
+        let handles = self.handles().clone();
+        check::check(&self.shared, &handles).await
     }
 
     /// Stores everything that is in the memory of a namespace: for tests and for whoever wants short logs.
@@ -134,6 +135,11 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// How many namespaces are open at present.
+    pub fn open_namespaces(&self) -> usize {
+        self.shared.open.all().len()
     }
 
     /// Ends all background work and closes every namespace. Flushes nothing: the logs have it. Later operations are refused.

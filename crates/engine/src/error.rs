@@ -1,5 +1,7 @@
 //! From what storage meets to what a caller is told.
 
+use std::path::Path;
+
 use pinyon_model::{Error, ErrorCode};
 use pinyon_storage::StorageError;
 
@@ -14,6 +16,17 @@ pub(crate) fn stored(error: StorageError) -> Error {
         StorageError::Invalid { what } => Error::internal(what),
         other => other.into(),
     }
+}
+
+/// As [`stored`], with the names of files below `root` cut to what lies below it.
+pub(crate) fn stored_below(root: &Path, mut error: StorageError) -> Error {
+    use StorageError::{Damaged, Fenced, Io, NotFound};
+    if let Damaged { file: name, .. } | Fenced { file: name } | Io { file: name, .. } | NotFound { name } = &mut error
+        && let Ok(below) = Path::new(name.as_str()).strip_prefix(root)
+    {
+        *name = below.display().to_string();
+    }
+    stored(error)
 }
 
 /// A file that is not what was written.

@@ -219,6 +219,11 @@ impl IndexHandle {
         }
     }
 
+    /// Its namespace list, if it was ever used.
+    pub(crate) fn opened(&self) -> Option<&Arc<NamespaceList>> {
+        self.list.get()
+    }
+
     async fn namespaces(&self) -> Result<&Arc<NamespaceList>> {
         if self.deleted.load(Ordering::Acquire) {
             return Err(Error::not_found("Index not found"));

@@ -18,7 +18,8 @@ use tokio::sync::{Mutex as AsyncMutex, oneshot};
 use self::entry::{Entry, Snapshot};
 use crate::{
     Engine, IndexOptions,
-    error::{damaged, no_namespace, stored},
+    error::{damaged, no_namespace, stored, stored_below},
+    namespace::log_blocking,
     shared::Shared,
     slot::{Counts, Slot},
 };
@@ -101,6 +102,12 @@ impl NamespaceList {
             });
         }
         Ok(list)
+    }
+
+    /// Reads every stored byte of the list. Changes wait for it.
+    pub(crate) async fn verify(&self) -> Result<()> {
+        let _held = self.writer.lock().await;
+        verify(&self.shared, self.index, &self.key).await.map(drop)
     }
 
     /// The namespace of this name.
@@ -214,7 +221,7 @@ impl NamespaceList {
         if !frames.is_empty()
             && let Err(error) = writer.log.append(frames, purpose).await
         {
-            let error = stored(error);
+            let error = stored_below(&self.shared.root, error);
             decided.into_iter().for_each(|(waiting, _)| drop(waiting.done.send(Err(error.clone()))));
             return;
         }
@@ -341,11 +348,22 @@ pub(crate) fn list_folder(index: IndexId) -> String {
     format!("{}/namespace-list", Engine::index_folder(index))
 }
 
-async fn open_log(shared: &Arc<Shared>, index: IndexId, key: &Arc<DataKey>, after: Lsn) -> Result<(Log, Vec<(Lsn, Bytes)>)> {
-    let options =
-        LogOptions { kind: LogKind::NAMESPACE_LIST, owner: *index.as_bytes(), key: Arc::clone(key), after, space: shared.store.space() };
-    let folder = shared.root.join(list_folder(index));
-    crate::namespace::blocking(move || Log::open(folder, options)).await
+fn log_options(shared: &Shared, index: IndexId, key: &Arc<DataKey>, after: Lsn) -> LogOptions {
+    LogOptions { kind: LogKind::NAMESPACE_LIST, owner: *index.as_bytes(), key: Arc::clone(key), after, space: shared.store.space() }
+}
+
+async fn open_log(shared: &Shared, index: IndexId, key: &Arc<DataKey>, after: Lsn) -> Result<(Log, Vec<(Lsn, Bytes)>)> {
+    let options = log_options(shared, index, key, after);
+    log_blocking(shared, &list_folder(index), move |dir| Log::open(dir.to_owned(), options)).await
+}
+
+/// Reads every stored byte of the list of an index that is not in use; returns its namespaces.
+pub(crate) async fn verify(shared: &Shared, index: IndexId, key: &Arc<DataKey>) -> Result<Vec<Arc<Slot>>> {
+    let (_, snapshot) = snapshot::read_newest(shared, index, key).await?;
+    let options = log_options(shared, index, key, snapshot.lsn);
+    log_blocking(shared, &list_folder(index), move |dir| Log::check(dir, &options)).await?;
+    let (_, frames) = open_log(shared, index, key, snapshot.lsn).await?;
+    Ok(replay(index, snapshot, frames)?.0.into_values().collect())
 }
 
 type Names = BTreeMap<NamespaceName, Arc<Slot>>;

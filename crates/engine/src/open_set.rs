@@ -23,9 +23,6 @@ impl OpenSet {
     pub(crate) fn remove(&self, id: NamespaceId) {
         self.lock().remove(&id);
     }
-    pub(crate) fn len(&self) -> usize {
-        self.lock().len()
-    }
 
     /// Those to close: not used since `idle_before_ms`, and as many of the least recently used as are more than `keep`.
     pub(crate) fn to_close(&self, idle_before_ms: u64, keep: usize) -> Vec<Entry> {

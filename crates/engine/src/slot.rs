@@ -7,7 +7,12 @@ use std::sync::{
 
 use pinyon_model::{Error, ErrorCode, MetadataSchema, NamespaceId, NamespaceName, Result};
 
-use crate::{error::no_namespace, namespace::Namespace, namespace_list::NamespaceList, shared::Shared};
+use crate::{
+    error::no_namespace,
+    namespace::{Namespace, Place},
+    namespace_list::NamespaceList,
+    shared::Shared,
+};
 
 /// What is known of a namespace without opening it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -142,6 +147,23 @@ impl Slot {
         {
             // Without its counts on disk, the namespace is opened once more after the next start to be counted.
             tracing::debug!(namespace = %self.id, "counts not kept: {error}");
+        }
+    }
+
+    /// Reads every stored byte of the namespace; returns its live records.
+    pub(crate) async fn verify(&self, place: Place<'_>) -> Result<u64> {
+        let changing = self.changing.lock().await;
+        let open = match &*self.read() {
+            State::Open(namespace) => Some(Arc::clone(namespace)),
+            State::Closed(_) | State::Failed(_) => None,
+            State::Deleted => return Err(no_namespace()),
+        };
+        match open {
+            Some(namespace) => {
+                drop(changing);
+                place.verify_open(&namespace).await
+            }
+            None => place.verify_closed().await,
         }
     }
 

@@ -165,7 +165,9 @@ impl Namespace {
         let mut next = Manifest { flushed, segments: stored.manifest.segments.iter().filter(|s| !is_input(s.id)).copied().collect() };
         if let Some(Carried { view, unsaved }) = &carried {
             let mut dead = (*view.dead).clone();
-            unsaved.iter().for_each(|(row, _)| drop(dead.remove(*row)));
+            for (row, _) in unsaved {
+                dead.remove(*row);
+            }
             let deletes = self.store_deletes(view, &dead, None).await?;
             next.segments.push(super::manifest::StoredSegment { deletes, ..view.segment.stored });
         }

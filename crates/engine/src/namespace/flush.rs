@@ -27,11 +27,11 @@ struct Flushed {
 
 impl Namespace {
     /// Starts a flush if memory or the log have grown enough.
-    pub(super) fn flush_if_due(self: &Arc<Self>, log_bytes: u64, log_files: usize) {
+    pub(super) fn flush_if_due(self: &Arc<Self>, log_grown: u64, log_files: usize) {
         let settings = &self.shared.settings;
         let version = self.version();
         let due = version.active().bytes() >= settings.memtable_bytes
-            || log_bytes >= settings.log_bytes
+            || log_grown >= settings.log_bytes
             || log_files > settings.log_files
             || version.frozen().is_some();
         if due {
@@ -105,6 +105,7 @@ impl Namespace {
         let mut next = (*version).clone();
         next.memtables.insert(0, Arc::new(Memtable::new()));
         core.frozen = Some(version.lsn);
+        core.log_grown = 0;
         self.publish(next);
         Some((Arc::clone(version.active()), version.lsn))
     }

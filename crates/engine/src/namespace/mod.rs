@@ -20,6 +20,7 @@ mod plan;
 mod read;
 mod removal;
 mod stored;
+mod verify;
 mod version;
 mod writer;
 
@@ -33,13 +34,25 @@ use pinyon_storage::{DataKey, Log, StorageError};
 use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
 
 pub(crate) use self::{
-    open::blocking,
+    open::log_blocking,
     removal::{Removals, remove_superseded},
-    version::{SegmentView, Version},
+    verify::Place,
+    version::SegmentView,
     writer::{Operation, Outcome},
 };
-use self::{removal::Superseded, stored::Stored, version::Unsaved, writer::Queue};
-use crate::{IndexOptions, error::no_namespace, filter, shared::Shared, slot::Counts};
+use self::{
+    removal::Superseded,
+    stored::Stored,
+    version::{Unsaved, Version},
+    writer::Queue,
+};
+use crate::{
+    IndexOptions,
+    error::{no_namespace, stored_below},
+    filter,
+    shared::Shared,
+    slot::Counts,
+};
 
 /// An open namespace.
 pub(crate) struct Namespace {
@@ -69,6 +82,8 @@ pub(crate) struct Namespace {
 /// What the writer, and for a moment at their end a flush or a compaction, may change.
 struct Core {
     log: Log,
+    /// Bytes that were appended since the memtable was last frozen. The log itself shrinks only by whole files.
+    log_grown: u64,
     unsaved: Unsaved,
     /// Segments that a `Clear` took out of the version, for as long as a manifest must name them.
     cleared: Vec<Cleared>,
@@ -102,11 +117,6 @@ impl Namespace {
         Counts { records: version.records, bytes: version.bytes, lsn: version.lsn.0 }
     }
 
-    /// The fields that can be filtered on; without a schema, all.
-    pub(crate) fn schema(&self) -> Option<&MetadataSchema> {
-        self.schema.as_ref()
-    }
-
     /// Why it can no longer be used, if so: someone else took it over, or its state is not known.
     pub(crate) fn failure(&self) -> Option<Error> {
         self.failure.get().cloned()
@@ -121,7 +131,7 @@ impl Namespace {
     /// What storage met while something was being made durable. Being fenced off is for good.
     fn write_error(&self, error: StorageError) -> Error {
         let fenced = matches!(error, StorageError::Fenced { .. });
-        let error = crate::error::stored(error);
+        let error = stored_below(&self.shared.root, error);
         if fenced {
             self.fail(error.clone());
         }

@@ -2,13 +2,14 @@
 
 use std::{
     collections::HashSet,
+    path::Path,
     sync::{Arc, Mutex, OnceLock, RwLock, atomic::AtomicBool},
 };
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use pinyon_model::{Error, Lsn, MetadataSchema, NamespaceId, ObjectId, Record, Result};
-use pinyon_storage::{DataKey, Log, LogKind, LogOptions};
+use pinyon_storage::{BlobStore, DataKey, Log, LogKind, LogOptions};
 use roaring::RoaringBitmap;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
@@ -25,7 +26,7 @@ use super::{
     writer::Queue,
 };
 use crate::{
-    error::{damaged, stored},
+    error::{damaged, stored, stored_below},
     namespace_list::{NamespaceList, namespace_folder},
     numbered,
     segment::{SegmentReader, deletes},
@@ -35,16 +36,29 @@ use crate::{
 /// Segments opened at a time.
 const OPEN_AT_ONCE: usize = 8;
 
-/// Runs storage work that blocks on a thread that may.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> pinyon_storage::Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome.map_err(stored),
-        Err(_) => Err(Error::internal("Reading from storage ended unexpectedly")),
+/// Does what blocks with the log in a folder, on a thread that may block.
+pub(crate) async fn log_blocking<T: Send + 'static>(
+    shared: &Shared,
+    folder: &str,
+    work: impl FnOnce(&Path) -> pinyon_storage::Result<T> + Send + 'static,
+) -> Result<T> {
+    let dir = shared.root.join(folder);
+    match tokio::task::spawn_blocking(move || work(&dir)).await {
+        Ok(outcome) => outcome.map_err(|error| stored_below(&shared.root, error)),
+        Err(_) => Err(Error::internal("Reading a log ended unexpectedly")),
     }
 }
 
+/// The ids of all objects in a folder, whether anything names them or not.
+pub(super) async fn object_ids(store: &dyn BlobStore, folder: &str) -> Result<Vec<ObjectId>> {
+    let prefix = format!("{folder}/");
+    let objects = store.list(&prefix).await.map_err(stored)?;
+    let id = |name: &str| name.strip_prefix(&prefix).filter(|rest| rest.len() == 32).and_then(|hex| ObjectId::parse(hex).ok());
+    Ok(objects.iter().filter_map(|object| id(&object.name)).collect())
+}
+
 /// Where a namespace's objects are and what opens them.
-struct Place<'a> {
+struct Objects<'a> {
     shared: &'a Shared,
     folder: &'a str,
     key: &'a DataKey,
@@ -61,10 +75,11 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Reads the manifest, the segments and the log. Writes nothing.
     pub(super) async fn read(shared: &Shared, folder: &str, id: NamespaceId, key: &Arc<DataKey>) -> Result<Self> {
-        let place = Place { shared, folder, key };
+        let objects = Objects { shared, folder, key };
         let (number, manifest) = manifest::read_newest(&*shared.store, &shared.sealed, folder, key).await?;
-        let segments: Vec<SegmentView> =
-            stream::iter(&manifest.segments).map(|segment| place.segment(segment)).buffered(OPEN_AT_ONCE).try_collect().await?;
+        // The futures are made before the first wait: a closure over a borrow, kept across it, would not be `Send` to the compiler.
+        let all: Vec<_> = manifest.segments.iter().map(|segment| objects.segment(segment)).collect();
+        let segments: Vec<SegmentView> = stream::iter(all).buffered(OPEN_AT_ONCE).try_collect().await?;
         let options = LogOptions {
             kind: LogKind::NAMESPACE,
             owner: *id.as_bytes(),
@@ -72,8 +87,7 @@ impl Loaded {
             after: manifest.flushed,
             space: shared.store.space(),
         };
-        let log_folder = shared.root.join(folder);
-        let (log, frames) = blocking(move || Log::open(log_folder, options)).await?;
+        let (log, frames) = log_blocking(shared, folder, move |dir| Log::open(dir.to_owned(), options)).await?;
         let version = Version {
             lsn: manifest.flushed,
             memtables: vec![Arc::new(Memtable::new())],
@@ -81,9 +95,14 @@ impl Loaded {
             bytes: segments.iter().map(SegmentView::live_bytes).sum(),
             segments,
         };
-        let mut core = Core { log, unsaved: Unsaved::default(), cleared: Vec::new(), frozen: None };
+        let mut core = Core { log_grown: log.bytes(), log, unsaved: Unsaved::default(), cleared: Vec::new(), frozen: None };
         let version = replay(folder, version, &mut core, frames).await?;
         Ok(Self { version, core, number, manifest })
+    }
+
+    /// Live records.
+    pub(super) fn records(&self) -> u64 {
+        self.version.records
     }
 }
 
@@ -131,12 +150,8 @@ impl Namespace {
                 let stored = self.stored.lock().await;
                 stored.manifest.objects().collect()
             };
-            let prefix = format!("{}/", self.folder);
-            for object in self.shared.store.list(&prefix).await.map_err(stored)? {
-                let id = object.name.strip_prefix(&prefix).filter(|rest| rest.len() == 32).and_then(|hex| ObjectId::parse(hex).ok());
-                if let Some(id) = id.filter(|id| !named.contains(id)) {
-                    self.superseded.request(id);
-                }
+            for id in object_ids(&*self.shared.store, &self.folder).await?.into_iter().filter(|id| !named.contains(id)) {
+                self.superseded.request(id);
             }
             Ok::<(), Error>(())
         };
@@ -147,12 +162,12 @@ impl Namespace {
 
     /// Opens a segment that this namespace has just written.
     pub(super) async fn open_segment(&self, segment: &StoredSegment) -> Result<Arc<Segment>> {
-        let place = Place { shared: &self.shared, folder: &self.folder, key: &self.key };
-        Ok(Segment::new(place.reader(segment).await?, *segment))
+        let objects = Objects { shared: &self.shared, folder: &self.folder, key: &self.key };
+        Ok(Segment::new(objects.reader(segment).await?, *segment))
     }
 }
 
-impl Place<'_> {
+impl Objects<'_> {
     async fn reader(&self, segment: &StoredSegment) -> Result<SegmentReader> {
         let cache = Arc::clone(&self.shared.cache);
         let reader = SegmentReader::open(&self.shared.sealed, self.folder, self.key, segment.id, cache).await?;

@@ -144,6 +144,7 @@ impl Namespace {
         }
         let mut operations = plan.operations;
         let frames: Vec<Bytes> = operations.iter_mut().filter_map(|op| op.frame.take()).map(Bytes::from).collect();
+        let grown: u64 = frames.iter().map(|frame| frame.len() as u64).sum();
         if !frames.is_empty()
             && let Err(error) = core.log.append(frames, purpose).await
         {
@@ -152,10 +153,11 @@ impl Namespace {
             return;
         }
         let answers = self.apply(&mut core, operations);
-        let (log_bytes, log_files) = (core.log.bytes(), core.log.files());
+        core.log_grown += grown;
+        let (log_grown, log_files) = (core.log_grown, core.log.files());
         drop(core);
         answers.into_iter().for_each(|(done, outcome)| drop(done.send(Ok(outcome))));
-        self.flush_if_due(log_bytes, log_files);
+        self.flush_if_due(log_grown, log_files);
     }
 
     /// Applies what is durable now and publishes it at once.

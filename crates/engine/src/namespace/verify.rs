@@ -1,0 +1,87 @@
+//! Reading every stored byte of one namespace.
+
+use std::{path::Path, sync::Arc};
+
+use pinyon_model::{IndexId, NamespaceId, ObjectId, Result};
+use pinyon_storage::{DataKey, Log, LogKind, LogOptions, ObjectKind};
+
+use super::{
+    Namespace,
+    manifest::{self, Manifest},
+    open::{Loaded, log_blocking},
+};
+use crate::{error::stored, segment::SegmentReader, shared::Shared};
+
+/// Where a namespace is stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    shared: &'a Arc<Shared>,
+    index: IndexId,
+    id: NamespaceId,
+    folder: &'a str,
+}
+
+impl<'a> Place<'a> {
+    pub(crate) fn new(shared: &'a Arc<Shared>, index: IndexId, id: NamespaceId, folder: &'a str) -> Self {
+        Self { shared, index, id, folder }
+    }
+
+    /// Verifies a namespace that is closed, and that nobody opens meanwhile; returns its live records.
+    pub(crate) async fn verify_closed(self) -> Result<u64> {
+        let key = self.shared.keys.namespace_key(self.index, self.id).map_err(stored)?;
+        let (_, manifest) = manifest::read_newest(&*self.shared.store, &self.shared.sealed, self.folder, &key).await?;
+        self.verify(&key, &manifest).await?;
+        Ok(Loaded::read(self.shared, self.folder, self.id, &key).await?.records())
+    }
+
+    /// Verifies an open namespace; returns its live records. What is stored is held still, while reads and writes go on.
+    pub(crate) async fn verify_open(self, namespace: &Namespace) -> Result<u64> {
+        let held = namespace.stored.lock().await;
+        if namespace.is_deleted() {
+            return Err(crate::error::no_namespace());
+        }
+        let (_, manifest) = manifest::read_newest(&*self.shared.store, &self.shared.sealed, self.folder, &namespace.key).await?;
+        self.verify(&namespace.key, &manifest).await?;
+        drop(held);
+        Ok(namespace.counts().records)
+    }
+
+    async fn verify(self, key: &Arc<DataKey>, manifest: &Manifest) -> Result<()> {
+        for segment in &manifest.segments {
+            let cache = Arc::clone(&self.shared.cache);
+            SegmentReader::open(&self.shared.sealed, self.folder, key, segment.id, cache).await?.verify().await?;
+            if let Some(deletes) = segment.deletes {
+                self.verify_object(key, deletes.id, ObjectKind::DELETES).await?;
+            }
+        }
+        self.verify_rest(key, manifest).await?;
+        let options = LogOptions {
+            kind: LogKind::NAMESPACE,
+            owner: *self.id.as_bytes(),
+            key: Arc::clone(key),
+            after: manifest.flushed,
+            space: self.shared.store.space(),
+        };
+        log_blocking(self.shared, self.folder, move |dir: &Path| Log::check(dir, &options)).await.map(drop)
+    }
+
+    /// Objects that wait to be removed: no matter what is in them, but they are stored bytes.
+    async fn verify_rest(self, key: &DataKey, manifest: &Manifest) -> Result<()> {
+        for id in super::open::object_ids(&*self.shared.store, self.folder).await? {
+            if !manifest.names(id) && self.verify_object(key, id, ObjectKind::SEGMENT).await.is_err() {
+                let outcome = self.verify_object(key, id, ObjectKind::DELETES).await;
+                let gone = self.shared.store.head(&format!("{}/{}", self.folder, id.hex())).await.is_err_and(|e| e.is_not_found());
+                if !gone {
+                    outcome?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn verify_object(self, key: &DataKey, id: ObjectId, kind: ObjectKind) -> Result<()> {
+        let name = format!("{}/{}", self.folder, id.hex());
+        let reader = self.shared.sealed.open(&name, kind, key).await.map_err(stored)?;
+        reader.verify().await.map_err(stored)
+    }
+}

@@ -53,6 +53,7 @@ def test_a_sparse_index_has_no_dimension(pc, name):
     assert not described.dimension
 
 
+@pytest.mark.skipif(sdk.VERSION >= (10, 0), reason="a sparse field of a schema has no metric to get wrong")
 def test_a_sparse_index_of_another_metric_is_refused(pc, name):
     with refused(400, or_by_client=True):
         pc.create_index(name=name, metric="cosine", vector_type="sparse", spec=serverless())
@@ -79,7 +80,13 @@ def test_a_created_index_is_listed_and_a_deleted_one_is_not(pc, name):
 
 
 def test_a_pod_index_is_created_and_scaled(pc, name):
-    pc.create_index(name=name, dimension=4, metric="euclidean", spec=PodSpec(environment="us-east1-gcp", pod_type="p1.x1", pods=1))
+    shape = {"dimension": 4, "metric": "euclidean", "spec": PodSpec(environment="us-east1-gcp", pod_type="p1.x1", pods=1)}
+    if sdk.VERSION >= (10, 0):
+        # Its API date has no pods to create any more.
+        with refused(400, "Pod"):
+            pc.create_index(name=name, **shape)
+        return
+    pc.create_index(name=name, **shape)
     described = pc.describe_index(name)
     assert (described.dimension, described.metric) == (4, "euclidean")
     index = sdk.open_index(pc, name)
@@ -87,7 +94,7 @@ def test_a_pod_index_is_created_and_scaled(pc, name):
     assert index.describe_index_stats().total_vector_count == 1
     pc.configure_index(name, replicas=2, pod_type="p1.x2")
     described = pc.describe_index(name)
-    pod = described.spec.pod if sdk.VERSION < (10, 0) else described.deployment
+    pod = described.spec.pod
     assert (pod.replicas, pod.pod_type) == (2, "p1.x2")
 
 
@@ -110,7 +117,7 @@ def test_read_capacity_is_echoed(pc, name):
     assert "Dedicated" in str(pc.describe_index(name).to_dict())
 
 
-@pytest.mark.skipif(sdk.VERSION < (8, 0), reason="older versions have no metadata schema")
+@pytest.mark.skipif(not (8, 0) <= sdk.VERSION < (10, 0), reason="older versions have no metadata schema, newer ones do not send it")
 def test_a_metadata_schema_limits_what_filters_may_name(pc, name):
     pc.create_index(name=name, dimension=2, spec=serverless(schema={"genre": {"filterable": True}}))
     index = sdk.open_index(pc, name)

@@ -253,9 +253,10 @@ def test_a_wrong_dimension_is_refused_and_nothing_of_the_batch_is_written(dense,
         dense.query(vector=[1.0], top_k=1, namespace=ns)
 
 
-def test_a_zero_vector_is_refused_on_upsert(dense, ns):
-    with refused(400, or_by_client=True):
-        dense.upsert(vectors=[("zero", [0.0, 0.0, 0.0])], namespace=ns)
+def test_a_zero_vector_is_kept_and_is_like_nothing(dense, ns):
+    dense.upsert(vectors=[("zero", [0.0, 0.0, 0.0]), ("x", [1.0, 0.0, 0.0])], namespace=ns)
+    found = dense.query(vector=[1.0, 0.0, 0.0], top_k=2, namespace=ns)
+    assert [(match.id, match.score) for match in found.matches] == [("x", 1.0), ("zero", 0.0)]
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,14 @@ impl CheckReport {
         self.damaged.push(DamagedFile { file: file.into(), what: error.to_string() });
     }
 
+    /// Every key must open.
+    async fn look_at_keys(&mut self, store: &Store) {
+        let keys = Arc::clone(store.keys());
+        if let Err(error) = crate::store::blocking(move || keys.check()).await {
+            self.damaged("keys", error);
+        }
+    }
+
     async fn look_at_engine(&mut self, engine: &Engine) {
         match engine.check().await {
             Ok(report) => {
@@ -84,6 +92,7 @@ impl Service {
     pub async fn check(&self, ctx: &OpContext) -> Result<CheckReport> {
         let authorized = self.authorize(ctx, Action::Check, Installation).await?;
         let mut report = CheckReport::default();
+        report.look_at_keys(self.store()).await;
         if let Err(error) = self.catalog().verify().await {
             report.damaged(catalog::FILE, error);
         }
@@ -106,6 +115,7 @@ impl Service {
             }
             opened => opened?,
         };
+        report.look_at_keys(&store).await;
         let audit = Audit::open(store.clone(), Arc::clone(&clock)).await?;
         report.look_at_audit(&audit).await;
         match open_catalog(&store, &audit).await {

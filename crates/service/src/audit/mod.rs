@@ -145,15 +145,13 @@ impl Audit {
     async fn collect(&self, all: bool) -> Result<()> {
         let now_ms = self.clock.now_ms();
         let due = lock(&self.folds).due(now_ms, all, random_bytes);
-        let abandoned = std::mem::take(&mut *lock(&self.abandoned));
-        if due.is_empty() && abandoned.is_empty() && self.is_writable() {
-            return Ok(());
+        let nothing_to_write = due.is_empty() && lock(&self.abandoned).is_empty();
+        if nothing_to_write {
+            return if self.is_writable() { Ok(()) } else { self.probe().await };
         }
-        let events: Vec<_> = abandoned.iter().chain(&due).cloned().collect();
-        let written = if events.is_empty() { self.probe().await } else { self.write(events).await };
+        let written = self.write(due.clone()).await;
         if written.is_err() {
             lock(&self.folds).put_back(due, now_ms);
-            lock(&self.abandoned).extend(abandoned);
         }
         written
     }
@@ -172,12 +170,14 @@ impl Audit {
         self.write(vec![event]).await
     }
 
+    /// Writes entries, and before them the records that nobody closed.
     async fn write(&self, events: Vec<AuditEvent>) -> Result<()> {
         let mut chain = self.chain.lock().await;
         let chain = chain.as_mut().map_err(|e| e.clone())?;
+        let abandoned = std::mem::take(&mut *lock(&self.abandoned));
         let mut head = chain.head;
-        let mut frames: Vec<Bytes> = Vec::with_capacity(events.len());
-        for event in &events {
+        let mut frames: Vec<Bytes> = Vec::with_capacity(abandoned.len() + events.len());
+        for event in abandoned.iter().chain(&events) {
             let (frame, next) = head.next(event);
             frames.push(frame);
             head = next;
@@ -189,7 +189,10 @@ impl Audit {
             appended = chain.log.append(frames, Purpose::Essential).await;
         }
         self.failing.store(appended.is_err(), Ordering::SeqCst);
-        appended.map_err(|e| Error::unavailable(format!("The audit log cannot be written, so nothing is done: {e}")))?;
+        if let Err(error) = appended {
+            lock(&self.abandoned).splice(0..0, abandoned);
+            return Err(Error::unavailable(format!("The audit log cannot be written, so nothing is done: {error}")));
+        }
         chain.head = head;
         chain.unnoted += count;
         if chain.unnoted >= HEAD_EVERY {

@@ -1,5 +1,11 @@
+use std::future::Future;
+
 use pinyon_model::{ErrorCode, Role};
 use pinyon_service::{AuditEvent, AuditOutcome, DataPlaneAudit, Service, ServiceOptions};
+use pinyon_storage::{
+    faults::{self, Fault, Rule},
+    fs::Site,
+};
 
 use crate::common::{House, Numbers, close, code, files, namespace, query, record, restore, rounds, spec};
 
@@ -102,6 +108,88 @@ async fn data_plane_writes_are_audited_when_asked_for() {
     service.query(&me, &host, &namespace(""), query([1.0, 0.0, 0.0])).await.unwrap();
     let now = events(&house, &service).await;
     assert_eq!(now[before..].iter().map(short).collect::<Vec<_>>(), [("upsert/record".into(), "x".into(), true, 1)]);
+    close(service).await;
+}
+
+#[tokio::test]
+async fn an_operation_whose_caller_goes_away_is_recorded_too() {
+    let house = House::new();
+    let service = house.open_with(ServiceOptions { data_plane_audit: DataPlaneAudit::Writes, ..house.options() }).await.unwrap();
+    let me = house.editor(&service).await;
+    service.create_index(&me, spec("x")).await.unwrap();
+    let host = service.find_index(&me, "x").await.unwrap();
+    let before = events(&house, &service).await.len();
+    {
+        let ns = namespace("");
+        let mut upsert = Box::pin(service.upsert(&me, &host, &ns, vec![record("r", [1.0, 0.0, 0.0])]));
+        let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(upsert.as_mut().poll(cx).is_pending())).await;
+        assert!(polled, "the write takes longer than one poll");
+    }
+    service.create_project(&house.operator(), "next").await.unwrap();
+    let now = events(&house, &service).await;
+    let abandoned = now[before..].iter().find(|e| e.action == "upsert").unwrap();
+    assert!(matches!(&abandoned.outcome, AuditOutcome::Failure { error_code, .. } if error_code == "Aborted"), "{abandoned:?}");
+    // A change of the control plane goes on to its end.
+    {
+        let mut create = Box::pin(service.create_index(&me, spec("y")));
+        assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(create.as_mut().poll(cx).is_pending())).await);
+    }
+    while service.find_index(&me, "y").await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    // The lock that changes take turns with: once another change is done, the first is closed.
+    service.create_project(&house.operator(), "after").await.unwrap();
+    assert!(events(&house, &service).await.iter().any(|e| short(e) == ("create/index".into(), "y".into(), true, 1)));
+    close(service).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_audited_is_not_done() {
+    let house = House::new();
+    let service = house.open().await;
+    let me = house.editor(&service).await;
+    let viewer = house.caller(&service, None, &[Role::ProjectViewer]).await;
+    service.create_index(&me, spec("x")).await.unwrap();
+    let before = events(&house, &service).await.len();
+    let host = service.find_index(&me, "x").await.unwrap();
+    let failing = [Site::LogCreate, Site::LogWriteFirst, Site::LogWrite, Site::LogSync].map(|s| Rule::always(s, Fault::Eio));
+    let installed = faults::install(&house.path().canonicalize().unwrap().join("audit"), failing.to_vec());
+    // A refusal stays a refusal, and says that it could not be recorded.
+    assert_eq!(code(service.create_index(&viewer, spec("y")).await), Some(ErrorCode::Unavailable));
+    assert!(!service.is_ready());
+    for _ in 0..3 {
+        assert_eq!(code(service.create_index(&me, spec("y")).await), Some(ErrorCode::Unavailable));
+        assert_eq!(code(service.delete_index(&me, "x").await), Some(ErrorCode::Unavailable));
+    }
+    assert_eq!(service.list_indexes(&me).await.unwrap().len(), 1, "nothing was made or deleted");
+    service.query(&me, &host, &namespace(""), query([1.0, 0.0, 0.0])).await.unwrap();
+    drop(installed);
+    service.create_index(&me, spec("y")).await.unwrap();
+    assert!(service.is_ready());
+    let last = events(&house, &service).await;
+    assert_eq!(short(last.last().unwrap()), ("create/index".into(), "y".into(), true, 1));
+    assert!(last.len() > before);
+    drop(host);
+    close(service).await;
+    assert_eq!(Service::check_offline(house.options(), house.clock()).await.unwrap().damaged, []);
+}
+
+#[tokio::test]
+async fn a_change_whose_entry_failed_is_in_the_log_later() {
+    let house = House::new();
+    let service = house.open().await;
+    let me = house.editor(&service).await;
+    {
+        let rules = [Site::LogCreate, Site::LogWriteFirst, Site::LogWrite, Site::LogSync].map(|s| Rule::always(s, Fault::Eio));
+        let _installed = faults::install(&house.path().canonicalize().unwrap().join("audit"), rules.to_vec());
+        // The log worked until now, so the change is made; its entry lies beside it, and the caller is told of the failure.
+        assert_eq!(code(service.create_index(&me, spec("x")).await), Some(ErrorCode::Unavailable));
+        close(service).await;
+    }
+    let service = house.open().await;
+    assert_eq!(service.list_indexes(&me).await.unwrap().len(), 1);
+    let made: Vec<_> = events(&house, &service).await.iter().filter(|e| e.resource_name == "x").map(short).collect();
+    assert_eq!(made, [("create/index".into(), "x".into(), true, 1)], "once, and as what it was");
     close(service).await;
 }
 

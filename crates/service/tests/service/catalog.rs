@@ -171,5 +171,9 @@ async fn a_running_service_goes_on_and_its_check_names_the_file() {
     assert_eq!(everything(&house, &service).await, expected);
     let report = service.check(&house.operator()).await.unwrap();
     assert!(report.damaged.iter().any(|d| d.file == "catalog.db"), "{report:?}");
+    // Nothing is written over it.
+    let refused = service.create_project(&house.operator(), "one more").await.unwrap_err();
+    assert!(refused.message.contains("catalog.db"), "{refused}");
+    assert_eq!(everything(&house, &service).await, expected);
     close(service).await;
 }

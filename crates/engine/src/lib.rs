@@ -11,6 +11,8 @@ mod codec;
 mod engine;
 mod error;
 mod filter;
+#[doc(hidden)]
+pub mod fuzz;
 mod index;
 mod namespace;
 mod namespace_list;

@@ -57,11 +57,6 @@ impl Column {
         }
         u64::from_le_bytes(bytes)
     }
-
-    /// Bytes held in RAM.
-    pub(crate) fn resident_bytes(&self) -> usize {
-        self.above.len()
-    }
 }
 
 #[cfg(test)]

@@ -162,11 +162,6 @@ impl DenseLayout {
         let first = (block * each).min(self.count);
         (first, each.min(self.count - first))
     }
-
-    /// Bytes held in RAM.
-    pub(crate) fn resident_bytes(&self) -> usize {
-        self.rows.as_ref().map_or(0, |rows| rows.len() * 4)
-    }
 }
 
 /// The rows with a vector, as its section holds them; nothing if all rows or none have one.

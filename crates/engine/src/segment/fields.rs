@@ -43,10 +43,6 @@ impl FieldNames {
         self.0.binary_search_by(|n| (**n).cmp(name)).ok().map(|at| at as u32)
     }
 
-    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.0.iter().map(|n| &**n)
-    }
-
     pub(crate) fn weight_bytes(&self) -> usize {
         self.0.iter().map(|n| n.len() + size_of::<Box<str>>()).sum()
     }
@@ -113,11 +109,6 @@ impl<K: Key> PageIndex<K> {
         let start = self.firsts.partition_point(|first| first <= low).saturating_sub(1);
         let end = self.firsts.partition_point(|first| first <= high);
         self.first_page + start.min(end) as u32..self.first_page + end as u32
-    }
-
-    /// All of its pages.
-    pub(crate) fn all(&self) -> std::ops::Range<u32> {
-        self.first_page..self.first_page + self.firsts.len() as u32
     }
 
     fn encode(&self, out: &mut Vec<u8>) {

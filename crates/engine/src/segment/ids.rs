@@ -83,15 +83,6 @@ impl IdTable {
         Ok(Self { bytes: bytes.into(), runs: runs.into(), rows })
     }
 
-    pub(crate) fn rows(&self) -> u32 {
-        self.rows
-    }
-
-    /// Bytes held in RAM.
-    pub(crate) fn resident_bytes(&self) -> usize {
-        self.bytes.len() + self.runs.len() * size_of::<usize>()
-    }
-
     /// The id of `row`, if there is such a row.
     pub(crate) fn get(&self, row: u32) -> Option<RecordId> {
         let mut cursor = self.from(row);

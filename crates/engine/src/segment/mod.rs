@@ -23,10 +23,9 @@ mod verify;
 mod writer;
 
 pub(crate) use block::Block;
-pub(crate) use dense::{DenseBlock, DenseLayout, rows_per_block};
+pub(crate) use dense::{DenseBlock, rows_per_block};
 pub(crate) use fields::{FieldHead, NumberPage, RowUnion, TextPage};
-pub(crate) use ids::Cursor;
-pub(crate) use postings::{PostingList, TermsBlock};
+pub(crate) use postings::TermsBlock;
 pub(crate) use reader::{Fetched, FetchedList, SegmentReader};
 pub(crate) use records::{Parts, Stretch};
 pub(crate) use writer::{SegmentInfo, SegmentOptions, SegmentWriter};

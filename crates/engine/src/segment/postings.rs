@@ -27,7 +27,6 @@ pub(crate) struct TermsBlock {
     indices: Box<[u32]>,
     /// How many postings come before each term's, and at the end how many there are.
     starts: Box<[u32]>,
-    max_abs: Box<[f32]>,
 }
 
 impl TermsBlock {
@@ -50,11 +49,6 @@ impl TermsBlock {
     pub(crate) fn len(&self) -> u32 {
         self.indices.len() as u32
     }
-
-    /// The largest magnitude among this term's values.
-    pub(crate) fn max_abs(&self, term: u32) -> f32 {
-        self.max_abs[term as usize]
-    }
 }
 
 impl Block for TermsBlock {
@@ -63,8 +57,7 @@ impl Block for TermsBlock {
     fn decode(bytes: &[u8], _: &Shape) -> Result<Self, Malformed> {
         let mut from = Decoder::new(bytes);
         let terms = from.count(6)?;
-        let (mut indices, mut max_abs) = (Vec::with_capacity(terms), Vec::with_capacity(terms));
-        let mut starts = Vec::with_capacity(terms + 1);
+        let (mut indices, mut starts) = (Vec::with_capacity(terms), Vec::with_capacity(terms + 1));
         let (mut next, mut start) = (0u64, 0u32);
         for _ in 0..terms {
             // Each index is stored as its distance from the least that could follow.
@@ -77,15 +70,16 @@ impl Block for TermsBlock {
                 return Err(Malformed("a term has too many postings or none"));
             }
             start = start.checked_add(count).ok_or(Malformed("it has too many postings"))?;
-            max_abs.push(from.f32()?);
+            // The largest magnitude: a bound for searches that skip; an exact sum over all postings has no use for it.
+            from.f32()?;
         }
         starts.push(start);
         from.finish()?;
-        Ok(Self { indices: indices.into(), starts: starts.into(), max_abs: max_abs.into() })
+        Ok(Self { indices: indices.into(), starts: starts.into() })
     }
 
     fn weight_bytes(&self) -> usize {
-        self.indices.len() * 12
+        self.indices.len() * 8
     }
 }
 
@@ -121,10 +115,6 @@ impl PostingList {
                 *score += weight * f64::from(*value);
             }
         }
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, f32)> {
-        self.rows.iter().copied().zip(self.values.iter().copied())
     }
 
     pub(crate) fn weight_bytes(&self) -> usize {
@@ -209,7 +199,6 @@ mod tests {
         let terms = TermsBlock::decode(&group.terms, &shape()).unwrap();
         assert_eq!(terms.postings_len(), group.postings.len() as u64);
         assert_eq!((terms.find(0), terms.find(7), terms.find(u32::MAX), terms.find(1)), (Some(0), Some(1), Some(2), None));
-        assert_eq!(terms.max_abs(0), 3.0);
         let mut scores = vec![0.0; 3];
         for (index, weight) in [(0, 10.0), (u32::MAX, 1.0)] {
             let at = terms.list_at(terms.find(index).unwrap());

@@ -15,7 +15,7 @@ use super::{
     format::{self, Directory, Extent, Footer, Section, Table},
     ids::Cursor,
     postings::{PostingList, TermsBlock},
-    resident::{RESIDENT, Resident, Statistics},
+    resident::{RESIDENT, Resident},
 };
 use crate::{
     cache::{BlockCache, BlockKey},
@@ -85,25 +85,13 @@ impl SegmentReader {
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
-    /// The object's id.
-    pub(crate) fn object(&self) -> ObjectId {
-        self.object
-    }
     /// Rows, dead ones too.
     pub(crate) fn rows(&self) -> u32 {
         self.resident.statistics.rows
     }
-    /// Counts and bounds.
-    pub(crate) fn statistics(&self) -> &Statistics {
-        &self.resident.statistics
-    }
     /// Bytes of plaintext.
     pub(crate) fn bytes(&self) -> u64 {
         self.sealed.plain_len()
-    }
-    /// Bytes held in RAM for as long as it is open, about; the cache not counted.
-    pub(crate) fn resident_bytes(&self) -> usize {
-        self.resident.bytes()
     }
     /// The row of this id, dead or alive.
     pub(crate) fn find(&self, id: &RecordId) -> Option<u32> {

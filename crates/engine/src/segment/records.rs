@@ -31,8 +31,6 @@ impl Parts {
 pub(crate) struct Stretch {
     /// The first ordinal.
     pub(crate) first: u32,
-    /// How many.
-    pub(crate) count: u32,
     values: StretchValues,
 }
 
@@ -156,7 +154,7 @@ impl SegmentReader {
                 Some(block) => StretchValues::Cached(block, start..start + count as usize * self.dense().dimension),
                 None => StretchValues::Stored(read.next().unwrap_or_default()),
             };
-            Stretch { first, count, values }
+            Stretch { first, values }
         });
         Ok(found.collect())
     }

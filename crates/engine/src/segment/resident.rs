@@ -164,11 +164,4 @@ impl Resident {
             _ => &NONE,
         }
     }
-
-    /// Bytes held in RAM, about.
-    pub(crate) fn bytes(&self) -> usize {
-        let blocks: u32 = RESIDENT.iter().map(|s| self.directory(*s).len()).sum();
-        let columns = self.lsns.resident_bytes() + self.sizes.resident_bytes();
-        size_of::<Self>() + self.ids.resident_bytes() + columns + self.dense.resident_bytes() + blocks as usize * 32
-    }
 }

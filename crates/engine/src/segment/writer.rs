@@ -139,11 +139,6 @@ impl SegmentWriter {
         self.ids.rows()
     }
 
-    /// Bytes written so far, about.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.out.offset
-    }
-
     /// Writes the rest and makes the segment durable and visible. A segment has at least one row.
     pub(crate) async fn finish(mut self) -> Result<SegmentInfo> {
         let rows = self.ids.rows();

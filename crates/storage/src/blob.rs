@@ -46,6 +46,11 @@ pub trait BlobStore: Send + Sync + std::fmt::Debug {
     async fn get(&self, name: &str) -> Result<(Bytes, Version)>;
     /// These byte ranges, in the order asked. A range that goes past the end is `Damaged`: whoever asks knows the size.
     async fn get_ranges(&self, name: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>>;
+    /// One byte range.
+    async fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes> {
+        let mut got = self.get_ranges(name, std::slice::from_ref(&range)).await?;
+        got.pop().ok_or_else(|| StorageError::damaged(name, "one range was asked for, and none came"))
+    }
     /// Name and size.
     async fn head(&self, name: &str) -> Result<BlobMeta>;
     /// Every object whose name starts with `prefix`, ordered by name.

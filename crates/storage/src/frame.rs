@@ -462,6 +462,36 @@ mod tests {
         }
     }
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        /// Power lost during the last write: any of its sectors may be missing, in any pattern, and the file may be any of the lengths it
+        /// went through. What was synced before is read, whole, and of the last group only frames from its beginning.
+        #[test]
+        fn any_loss_within_the_last_write_is_survived(
+            lens in prop::collection::vec(prop::collection::vec(0usize..2500, 1..6), 1..5),
+            lost in any::<u64>(),
+            cut in 0.0..1.0f64,
+        ) {
+            let groups: Vec<_> = lens.iter().map(|l| frames(l)).collect();
+            let (_, key, mut bytes) = file(&groups);
+            let (last, before) = groups.split_last().unwrap();
+            let synced = bytes.len() - last.iter().map(|f| framed_len(f.len())).sum::<usize>();
+            // The header goes with the first group.
+            let synced = if before.is_empty() { 0 } else { synced };
+            bytes.truncate(synced + ((bytes.len() - synced) as f64 * cut).round() as usize);
+            for sector in 0..bytes.len().div_ceil(SECTOR) {
+                let (from, to) = (sector * SECTOR, ((sector + 1) * SECTOR).min(bytes.len()));
+                if lost >> (sector % 64) & 1 == 1 && to > synced {
+                    bytes[from.max(synced)..to].fill(0);
+                }
+            }
+            let got = read(bytes, &key).unwrap().map_or(Vec::new(), |(_, frames)| frames);
+            prop_assert!(got.len() >= before.concat().len());
+            prop_assert_eq!(&got[..], &groups.concat()[..got.len()]);
+        }
+    }
+
     #[test]
     fn every_flipped_bit_is_damage() {
         let (_, key, bytes) = file(&[frames(&[0, 1]), frames(&[40]), frames(&[17, 300])]);

@@ -32,7 +32,7 @@ use pinyon_model::{IndexId, NamespaceId};
 use tokio::sync::oneshot;
 
 use crate::fs::{self, Site};
-use crate::{DataKey, KeyId, Result, RootKey, StorageError};
+use crate::{DataKey, KeyId, Purpose, Result, RootKey, Space, StorageError};
 use entry::{Entries, Entry, Owner, Wrapped};
 use file::KeyFile;
 
@@ -44,6 +44,8 @@ pub(crate) fn parse_entries(bytes: &[u8]) -> Option<usize> {
     Some(table.len())
 }
 
+/// Room asked for when a key is made, in bytes: its entry, frame and share of a file written anew.
+const KEY_BYTES: u64 = 512;
 /// How many keys are kept open in memory.
 const OPEN_KEYS: u64 = 4096;
 
@@ -66,6 +68,7 @@ struct Shared {
     queue: Mutex<Queue>,
     /// Held while the file is written.
     file: Mutex<KeyFile>,
+    space: Space,
     _lock: File,
 }
 
@@ -96,6 +99,12 @@ impl KeyStore {
     /// Opens the key store in a folder, making and locking it; what a crash left half written is dropped. Blocking. `WrongRootKey`
     /// when it is sealed under another root key, `Damaged` when it is not what was written.
     pub fn open(dir: &Path, root: RootKey) -> Result<Self> {
+        Self::open_in(dir, root, Space::unlimited())
+    }
+
+    /// As [`KeyStore::open`]; new indexes and namespaces ask `space` for room for their keys, and are refused with `Full` when only the
+    /// reserve is left. Destroying keys needs no permission.
+    pub fn open_in(dir: &Path, root: RootKey, space: Space) -> Result<Self> {
         fs::create_dir_all(Site::KeysDirCreate, Site::KeysDirParentSync, dir)?;
         let lock = fs::lock(Site::LockWrite, dir)?;
         let (file, entries) = KeyFile::open(dir, &root)?;
@@ -105,6 +114,7 @@ impl KeyStore {
             open: Cache::new(OPEN_KEYS),
             queue: Mutex::default(),
             file: Mutex::new(file),
+            space,
             _lock: lock,
         })))
     }
@@ -196,6 +206,8 @@ impl KeyStore {
 
     async fn create(&self, owner: Owner) -> Result<Arc<DataKey>> {
         if !self.0.entries().contains(&owner) {
+            let purpose = if matches!(owner, Owner::System(_)) { Purpose::Essential } else { Purpose::Data };
+            self.0.space.take(KEY_BYTES, purpose)?;
             self.request(Change::Create(owner.clone())).await?;
         }
         self.0.key(&owner)

@@ -59,18 +59,30 @@ async fn makers_share_a_write() {
     let store = KeyStore::open(dir.path(), RootKey::generate()).unwrap();
     store.create_index_key(index(1)).await.unwrap();
     let faults = faults::install(dir.path(), Vec::new());
-    let writing = locked(&store.0.file);
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (hold, held) = std::sync::mpsc::channel();
+    let writing = {
+        let store = store.clone();
+        std::thread::spawn(move || {
+            let _writing = locked(&store.0.file);
+            hold.send(()).unwrap();
+            let _ = released.recv();
+        })
+    };
+    held.recv().unwrap();
     let makers: Vec<_> = (0..100)
         .map(|n| {
             let store = store.clone();
             tokio::spawn(async move { store.create_namespace_key(index(1), namespace(n)).await.unwrap().id() })
         })
         .collect();
-    while Arc::strong_count(&store.0) < 101 || !locked(&store.0.queue).busy {
+    // One is being written, or waits for the file; the others wait for it. A yield lets each maker run once.
+    while !locked(&store.0.queue).busy {
         tokio::task::yield_now().await;
     }
     tokio::task::yield_now().await;
-    drop(writing);
+    drop(release);
+    writing.join().unwrap();
     let mut ids = std::collections::HashSet::new();
     for maker in makers {
         assert!(ids.insert(maker.await.unwrap()));
@@ -288,4 +300,17 @@ fn entries_are_read_only_as_they_were_written() {
     assert_eq!(entry::parse(&bytes).unwrap(), entries);
     assert!((0..bytes.len()).filter(|len| entry::parse(&bytes[..*len]).is_some()).count() <= entries.len(), "only at an entry's end");
     assert_eq!(entry::parse(&[9]), None);
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_new_indexes_and_lets_keys_be_destroyed() {
+    let (dir, root) = (folder(), RootKey::generate());
+    KeyStore::open(dir.path(), root.clone()).unwrap().create_index_key(index(1)).await.unwrap();
+    let space = Space::of(dir.path(), Some(u64::MAX / 2)).unwrap();
+    let store = KeyStore::open_in(dir.path(), root, space).unwrap();
+    assert!(matches!(store.create_index_key(index(2)).await, Err(StorageError::Full { .. })));
+    assert!(matches!(store.create_namespace_key(index(1), namespace(1)).await, Err(StorageError::Full { .. })));
+    store.create_index_key(index(1)).await.unwrap();
+    store.system_key("audit").await.unwrap();
+    store.destroy_index_keys(index(1)).await.unwrap();
 }

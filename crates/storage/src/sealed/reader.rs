@@ -117,20 +117,25 @@ impl SealedReader {
         if self.0.layout.plain_len == 0 {
             self.verify().await?;
         }
-        Ok(self.read_ranges(&[0..self.0.layout.plain_len]).await?.swap_remove(0))
+        self.read_range(0..self.0.layout.plain_len).await
+    }
+
+    /// One range of plaintext.
+    pub async fn read_range(&self, range: Range<u64>) -> Result<Bytes> {
+        Ok(self.read_ranges(std::slice::from_ref(&range)).await?.swap_remove(0))
     }
 
     /// Reads and authenticates every byte, a few MiB at a time.
     pub async fn verify(&self) -> Result<()> {
         // The header may have changed since it was read; that the chunks open says nothing of it.
-        let now = self.0.blobs.get_ranges(&self.0.name, &[0..HEADER as u64]).await?.swap_remove(0);
+        let now = self.0.blobs.get_range(&self.0.name, 0..HEADER as u64).await?;
         if now[..] != self.0.header.encode() {
             return Err(StorageError::damaged(&self.0.name, "its header is not what was written"));
         }
         let step = (PIECE / self.0.layout.stride() as u64).max(1);
         for first in (0..self.0.layout.chunks).step_by(step as usize) {
             let range = self.0.layout.stored(first, first + step);
-            let stored = self.0.blobs.get_ranges(&self.0.name, &[range]).await?.swap_remove(0);
+            let stored = self.0.blobs.get_range(&self.0.name, range).await?;
             let shared = self.0.clone();
             let opened = tokio::task::spawn_blocking(move || shared.open(first, &stored).map(drop));
             opened.await.unwrap_or_else(|_| Err(StorageError::invalid("the server is stopping")))?;
@@ -146,7 +151,7 @@ impl Shared {
 }
 
 async fn read_header(blobs: &dyn BlobStore, name: &str, size: u64) -> Result<(Header, Layout)> {
-    let head = blobs.get_ranges(name, &[0..size.min(HEADER as u64)]).await?.swap_remove(0);
+    let head = blobs.get_range(name, 0..size.min(HEADER as u64)).await?;
     let header = Header::decode(&head, name)?;
     let layout = Layout::of(&header, size, name)?;
     Ok((header, layout))
@@ -158,7 +163,7 @@ pub(super) async fn scrub(blobs: &dyn BlobStore, name: &str) -> Result<u64> {
     let (_, layout) = read_header(blobs, name, size).await?;
     let step = (PIECE / layout.stride() as u64).max(1);
     for first in (0..layout.chunks).step_by(step as usize) {
-        let stored = blobs.get_ranges(name, &[layout.stored(first, first + step)]).await?.swap_remove(0);
+        let stored = blobs.get_range(name, layout.stored(first, first + step)).await?;
         for (chunk, number) in stored.chunks(layout.stride()).zip(first..) {
             format::check_sum(number, chunk, name)?;
         }

@@ -68,7 +68,7 @@ impl ApiVersion {
     }
 
     /// Reads the header's value: absent or older than the oldest is the oldest; a date between two is the older of them; newer than the newest
-    /// is the newest; `2026-01.alpha` is 2026-07; anything that is not `YYYY-MM` (or `YYYY-MM.word`) is a 400.
+    /// is the newest; `2026-01.alpha` is 2026-07; anything that is not `YYYY-MM` (or `YYYY-MM.word`), once or the same again after a comma, is a 400.
     pub fn from_header(value: Option<&str>) -> Result<Self> {
         let Some(text) = value.map(str::trim) else { return Ok(Self::OLDEST) };
         let malformed = || {
@@ -78,6 +78,11 @@ impl ApiVersion {
                 Self::OLDEST,
                 Self::NEWEST
             ))
+        };
+        // Some SDKs send the header twice, and a proxy on the way joins the two into one line.
+        let text = match text.split_once(',') {
+            Some((first, rest)) if rest.split(',').all(|again| again.trim() == first.trim()) => first.trim(),
+            _ => text,
         };
         if text.is_empty() {
             return Ok(Self::OLDEST);
@@ -125,8 +130,21 @@ mod tests {
         assert_eq!(read("2026-10"), ApiVersion::V2026_07);
         assert_eq!(read("9999-12"), ApiVersion::V2026_07);
         assert_eq!(read("2026-01"), ApiVersion::V2025_10);
-        for bad in ["unstable", "2024", "2024-7", "2024-13", "2024-00", "20240-7", "2024-07-01", "2024-07.", "2024-07.a b", "２０２４-07"]
-        {
+        assert_eq!(read("2025-10, 2025-10"), ApiVersion::V2025_10);
+        for bad in [
+            "unstable",
+            "2024",
+            "2024-7",
+            "2024-13",
+            "2024-00",
+            "20240-7",
+            "2024-07-01",
+            "2024-07.",
+            "2024-07.a b",
+            "2025-10, 2026-07",
+            "2025-10,",
+            "２０２４-07",
+        ] {
             assert_eq!(ApiVersion::from_header(Some(bad)).unwrap_err().code, pinyon_model::ErrorCode::InvalidArgument, "{bad}");
         }
     }

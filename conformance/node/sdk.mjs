@@ -4,6 +4,7 @@
 //   PINYON_SDK      folder whose node_modules holds the SDK
 //   PINYON_CONTROL  URL of the control plane
 //   PINYON_KEY      an API key that may do everything in its project
+//   PINYON_ANY_KEY  set when the server takes any key, as `dev` does
 //   PINYON_RESULTS  where to write the results
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
@@ -19,6 +20,7 @@ export const major = version[0];
 
 const CONTROL = process.env.PINYON_CONTROL;
 const KEY = process.env.PINYON_KEY;
+export const anyKey = 'PINYON_ANY_KEY' in process.env;
 
 // Groups of operations of the index control plane and the data plane that hang on a client.
 const GROUPS = { Pinecone: ['indexes', 'collections', 'backups', 'restoreJobs', 'backupSchedules'], Index: ['documents'] };

@@ -8,6 +8,7 @@ The runner says what to connect to:
     PINYON_TRANSPORT  rest | grpc | asyncio
     PINYON_CA         certificate of the server's authority, when it speaks TLS
     PINYON_PROXY      URL of an HTTP proxy to go through
+    PINYON_ANY_KEY    set when the server takes any key, as `dev` does
 """
 
 import os
@@ -22,6 +23,7 @@ KEY = os.environ["PINYON_KEY"]
 TRANSPORT = os.environ.get("PINYON_TRANSPORT", "rest")
 CA = os.environ.get("PINYON_CA")
 PROXY = os.environ.get("PINYON_PROXY")
+ANY_KEY = "PINYON_ANY_KEY" in os.environ
 VERSION = tuple(int(part) for part in pinecone.__version__.split(".")[:2])
 REST, GRPC, ASYNCIO = TRANSPORT == "rest", TRANSPORT == "grpc", TRANSPORT == "asyncio"
 TLS = CONTROL.startswith("https://")
@@ -106,40 +108,43 @@ def client(key=KEY):
     return Recorded(Pinecone(**options(key)), "Pinecone")
 
 
+def host_of(pc, name):
+    """The host of an index as a client has to be given it, and whether that is what describe said."""
+    host = pc.describe_index(name).host
+    return usable_host(host), usable_host(host) == host
+
+
+def usable_host(host):
+    """`dev` says bare hosts to older API dates, as the emulator does, which mean TLS to these clients; 9.x even spells that out."""
+    return host if TLS or host.startswith("http://") else "http://" + host.removeprefix("https://")
+
+
 def open_index(pc, name, key=KEY):
     """A client of one index. The host comes from describe wherever the SDK can use what describe says."""
     global host_from
-    host = pc.describe_index(name).host
     if not GRPC:
-        if TLS or "://" in host:
+        host, as_described = host_of(pc, name)
+        if as_described:
             return Recorded(pc.Index(name), "Index")
-        # A bare host means TLS to these clients, so a program for the emulator gives it with the scheme.
         host_from = "given"
-        return Recorded(pc.Index(host=f"http://{host}"), "Index")
+        return Recorded(pc.Index(host=host), "Index")
     if TLS or VERSION >= (10, 0):
         return Recorded(pc.Index(name), "GrpcIndex")
+    host, as_described = host_of(pc, name)
     if VERSION >= (9, 0):
         # 9.x dials TLS whatever the host says, unless the class is made by hand.
         from pinecone.grpc import GrpcIndex
 
-        if not host.startswith("http"):
-            host = f"http://{host}"
         host_from = "given"
         return Recorded(GrpcIndex(host=host, api_key=key, secure=False), "GrpcIndex")
     from pinecone.grpc import GRPCClientConfig
 
     plain = GRPCClientConfig(secure=False)
-    if "://" not in host:
+    if not as_described:
         return Recorded(pc.Index(name, grpc_config=plain), "GrpcIndex")
     # Versions up to 8.x strip `https://` alone from a host, so what describe says has to be given without its scheme.
     host_from = "given"
     return Recorded(pc.Index(host=host.removeprefix("http://"), grpc_config=plain), "GrpcIndex")
-
-
-def host_of(pc, name):
-    """The host of an index, as a REST client has to be given it."""
-    host = pc.describe_index(name).host
-    return host if TLS or "://" in host else f"http://{host}"
 
 
 def async_client_class():
@@ -160,6 +165,13 @@ def async_index_class():
     from pinecone.db_data.index_asyncio import _IndexAsyncio
 
     return _IndexAsyncio
+
+
+def pages(results):
+    """The items of what walks over pages: older versions give the pages, newer ones the items."""
+    for result in results:
+        inner = getattr(result, "namespaces", None) or getattr(result, "vectors", None)
+        yield from inner if inner is not None else (result if isinstance(result, (list, tuple)) else [result])
 
 
 def has(thing, operation):

@@ -99,10 +99,7 @@ def test_list_in_pages(pc):
             if not token:
                 break
         assert seen == [f"n{n}" for n in range(7)]
-        walked = []
-        for page in index.list_namespaces(limit=3):
-            walked += names_of(page) if hasattr(page, "namespaces") else [page.name]
-        assert walked == seen
+        assert [n.name for n in sdk.pages(index.list_namespaces(limit=3))] == seen
         if sdk.VERSION >= (9, 0):
             assert names_of(index.list_namespaces_paginated(prefix="n3")) == ["n3"]
             assert names_of(index.list_namespaces_paginated(prefix="x")) == []
@@ -112,6 +109,8 @@ def test_list_in_pages(pc):
 
 @pytest.mark.parametrize("name", ODD)
 def test_names_with_spaces_and_slashes(index, name):
+    if sdk.REST and sdk.VERSION[0] == 9 and any(c in name for c in "/%?#"):
+        pytest.skip("this version does not encode a name in a path")
     index.upsert(vectors=[("a", [1.0, 0.0])], namespace=name)
     described = index.describe_namespace(namespace=name)
     assert (described.name, int(described.record_count)) == (name, 1)

@@ -70,7 +70,7 @@ impl Engine {
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             removals,
-            open: OpenSet::default(),
+            open: OpenSet::new(settings.open_namespaces),
             settings,
         });
         let closing = shared.closing.clone();
@@ -170,9 +170,11 @@ async fn close_idle(shared: Arc<Shared>) {
         tokio::select! {
             () = shared.closing.cancelled() => return,
             () = shared.clock.wait_ms(shared.settings.idle_check_ms) => {}
+            // A client that goes through thousands of namespaces opens them faster than that.
+            () = shared.open.crowded() => {}
         }
         let idle_before = shared.clock.now_ms().saturating_sub(shared.settings.idle_close_ms);
-        let idle = shared.open.to_close(idle_before, shared.settings.open_namespaces);
+        let idle = shared.open.to_close(idle_before);
         join_all(idle.iter().map(|(slot, list)| slot.close(list))).await;
     }
 }

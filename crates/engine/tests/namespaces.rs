@@ -185,11 +185,8 @@ async fn no_more_than_the_cap_stay_open() {
         index.upsert(&name(&format!("ns{n}")), vec![record("a", n as f32)]).await.unwrap();
         home.clock.turn_ms(1);
     }
-    wait_until(|| {
-        home.clock.turn_ms(1);
-        engine.open_namespaces() <= 5
-    })
-    .await;
+    // The clock stands still: the surplus is closed because there is one, not because it is time to look.
+    wait_until(|| engine.open_namespaces() <= 5).await;
     assert_eq!(index.stats().await.unwrap().total, 20);
     engine.close().await;
 }

@@ -1,6 +1,7 @@
 //! Chores of this workspace: `cargo run -p xtask -- <command>`.
 
 mod proto;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -10,7 +11,8 @@ fn main() -> ExitCode {
     let result = match arguments.as_slice() {
         ["proto"] => proto::generate(),
         ["proto", "--check"] => proto::check(),
-        _ => Err("usage: cargo run -p xtask -- proto [--check]".into()),
+        ["tidy"] => tidy::check(),
+        _ => Err("usage: cargo run -p xtask -- (proto [--check] | tidy)".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,5 @@
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    pinyon_engine::fuzz::segment(data);
+    pinyon_engine::fuzz::segment_part(data);
+});

@@ -181,10 +181,10 @@ mod tests {
     #[test]
     fn the_scheme_follows_tls_mode_and_date() {
         let host = |mode, secure, scheme, version| hosts(None, mode, secure, scheme).host_of(&index(Some(5081)), version);
-        use AdvertiseScheme::{Auto, Http, None};
+        use AdvertiseScheme::{Auto, Http};
         assert_eq!(host(Mode::Serve, true, Http, ApiVersion::NEWEST), "localhost:5081");
         assert_eq!(host(Mode::Serve, false, Auto, ApiVersion::OLDEST), "http://localhost:5081");
-        assert_eq!(host(Mode::Serve, false, None, ApiVersion::NEWEST), "localhost:5081");
+        assert_eq!(host(Mode::Serve, false, AdvertiseScheme::None, ApiVersion::NEWEST), "localhost:5081");
         assert_eq!(host(Mode::Dev, false, Auto, ApiVersion::V2025_10), "localhost:5081");
         assert_eq!(host(Mode::Dev, false, Auto, ApiVersion::V2026_04), "http://localhost:5081");
         assert_eq!(host(Mode::Dev, false, Http, ApiVersion::OLDEST), "http://localhost:5081");

@@ -9,7 +9,10 @@ use std::{
 
 use pinyon_model::{Error, ErrorCode};
 use pinyon_service::{AuthMode, Clock, CreatedApiKey, DataPlaneAudit, RootKey, Service, ServiceOptions, SystemClock};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::SetOnce,
+    time::{MissedTickBehavior, interval},
+};
 
 use crate::{
     app::App,
@@ -124,17 +127,13 @@ impl Server {
         let socket = data_dir.join(operator::SOCKET_NAME);
         let unix = operator::bind(&data_dir).map_err(|e| StartError::Io(socket.display().to_string(), e))?;
         let connections = Connections::new(raise_file_limit(limits.connections), limits.header_timeout, limits.idle_timeout);
-        let later: Arc<std::sync::OnceLock<Arc<App>>> = Arc::default();
+        // Requests that come before everything is there wait for it.
+        let later: Arc<SetOnce<Arc<App>>> = Arc::default();
         let handler: Handler = {
             let later = later.clone();
             Arc::new(move |peer, request| {
-                let app = later.get().cloned();
-                Box::pin(async move {
-                    match app {
-                        Some(app) => app.handle(peer, request).await,
-                        None => crate::routes::failed(&Error::unavailable("The server is starting; try again")),
-                    }
-                })
+                let later = later.clone();
+                Box::pin(async move { later.wait().await.clone().handle(peer, request).await })
             })
         };
         let listeners = Listeners::new(listen.clone(), acceptor, &limits, connections.clone(), handler);

@@ -87,7 +87,7 @@ async fn show(server: &Server, keep: bool) -> Result<(), Failure> {
         let (answer, took) = api.send(search.method.clone(), &format!("{host}{}", search.path), search.body.as_ref()).await?;
         println!("\n{:2}  {}", i + 1, search.title);
         let body = search.body.as_ref().map(searches::shown).unwrap_or_default();
-        println!("    {} {} {body}", search.method, search.path);
+        println!("    {}", format!("{} {} {body}", search.method, search.path).trim_end());
         for line in searches::answered(&answer) {
             println!("      {line}");
         }

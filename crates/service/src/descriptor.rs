@@ -53,23 +53,20 @@ impl Descriptor {
     }
 
     /// Reads the descriptor of the index with this id. `KeyMissing` means that the index was deleted and its keys destroyed.
-    pub(crate) async fn read(store: &Store, id: IndexId) -> Result<Self, ReadError> {
+    pub(crate) async fn read(store: &Store, id: IndexId) -> Result<Self, StorageError> {
         let key = store.keys().index_key(id)?;
         let object = store.sealed().get_named(&name(id), ObjectKind::INDEX_DESCRIPTOR, &key).await?;
         let malformed = || StorageError::Damaged { file: name(id), what: "it holds no descriptor".to_owned() };
         if object.format != FORMAT {
-            return Err(malformed().into());
+            return Err(malformed());
         }
         let descriptor = Self::decode(&object.plain).map_err(|_| malformed())?;
         if descriptor.stored.index.id != id {
-            return Err(malformed().into());
+            return Err(malformed());
         }
         Ok(descriptor)
     }
 }
-
-/// Why a descriptor could not be read.
-pub(crate) type ReadError = StorageError;
 
 #[cfg(test)]
 mod tests {

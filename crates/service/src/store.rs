@@ -28,7 +28,7 @@ impl Store {
             let dir = DataDir::open(&data_dir, DataDirOptions { reserve_bytes })?;
             let blobs: Arc<dyn BlobStore> = Arc::new(LocalStore::open(dir.path(), dir.space())?);
             let keys_dir = key_dir.unwrap_or_else(|| dir.path().join(KEYS));
-            let keys = Arc::new(KeyStore::open(&keys_dir, root)?);
+            let keys = Arc::new(KeyStore::open_in(&keys_dir, root, dir.space())?);
             Ok(Self(Arc::new(Inner { dir, keys, sealed: SealedStore::new(blobs) })))
         })
         .await

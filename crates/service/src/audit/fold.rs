@@ -36,19 +36,12 @@ pub(super) struct Folds {
     unknown: HashMap<String, u64>,
 }
 
-/// What is to be done with a refusal.
-pub(super) enum Fold {
-    /// The first of its kind: it is written before the answer.
-    Write(AuditEvent),
-    /// Counted with an entry that is written already.
-    Counted,
-}
-
 impl Folds {
-    pub(super) fn refused(&mut self, event: AuditEvent, now_ms: u64) -> Fold {
+    /// The refusal itself when it is the first of its kind in a minute, to be written before the answer; else it is counted.
+    pub(super) fn refused(&mut self, event: AuditEvent, now_ms: u64) -> Option<AuditEvent> {
         let error_code = match &event.outcome {
             AuditOutcome::Failure { error_code, .. } => error_code.clone(),
-            AuditOutcome::Success => return Fold::Write(event),
+            AuditOutcome::Success => return Some(event),
         };
         let kind =
             Kind { actor: event.actor.clone(), action: event.action.clone(), resource_type: event.resource_type.clone(), error_code };
@@ -56,18 +49,18 @@ impl Folds {
             Some(window) if now_ms < window.ends_ms => {
                 window.repeats += 1;
                 window.latest = event;
-                Fold::Counted
+                None
             }
             // Its minute is over but was not collected yet: the repeats go out with this one's successors.
             Some(window) => {
                 window.ends_ms = now_ms + WINDOW_MS;
-                Fold::Write(event)
+                Some(event)
             }
             None => {
                 if self.kinds.len() < KINDS_MAX {
                     self.kinds.insert(kind, Window { ends_ms: now_ms + WINDOW_MS, repeats: 0, latest: event.clone() });
                 }
-                Fold::Write(event)
+                Some(event)
             }
         }
     }
@@ -148,16 +141,16 @@ mod tests {
     #[test]
     fn a_minute_of_repeats_is_two_entries() {
         let mut folds = Folds::default();
-        assert!(matches!(folds.refused(refusal("a", "create"), 0), Fold::Write(_)));
+        assert!(folds.refused(refusal("a", "create"), 0).is_some());
         for t in 1..1_000 {
-            assert!(matches!(folds.refused(refusal("a", "create"), t), Fold::Counted));
+            assert!(folds.refused(refusal("a", "create"), t).is_none());
         }
-        assert!(matches!(folds.refused(refusal("b", "create"), 5), Fold::Write(_)), "another principal");
-        assert!(matches!(folds.refused(refusal("a", "delete"), 5), Fold::Write(_)), "another act");
+        assert!(folds.refused(refusal("b", "create"), 5).is_some(), "another principal");
+        assert!(folds.refused(refusal("a", "delete"), 5).is_some(), "another act");
         assert!(folds.due(WINDOW_MS - 1, false, || [0; 16]).is_empty());
         let due = folds.due(WINDOW_MS + 5, false, || [0; 16]);
         assert_eq!(due.iter().map(|e| e.count).collect::<Vec<_>>(), [999], "kinds without repeats say nothing more");
-        assert!(matches!(folds.refused(refusal("a", "create"), WINDOW_MS + 6), Fold::Write(_)), "a new minute");
+        assert!(folds.refused(refusal("a", "create"), WINDOW_MS + 6).is_some(), "a new minute");
     }
 
     #[test]

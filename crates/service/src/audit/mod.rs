@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 
 pub(crate) use chain::Head;
 pub use event::{AuditActor, AuditEvent, AuditOutcome};
-use fold::{Fold, Folds};
+use fold::Folds;
 
 use crate::{
     codec::{Reader, Writer},
@@ -98,10 +98,10 @@ impl Audit {
     /// Records a refusal or a failure: the first of its kind in a minute is written, its repeats are counted.
     pub(crate) async fn refuse(&self, event: AuditEvent) -> Result<()> {
         let now_ms = self.clock.now_ms();
-        let fold = lock(&self.folds).refused(event, now_ms);
-        match fold {
-            Fold::Counted => Ok(()),
-            Fold::Write(event) => self.write(vec![event]).await,
+        let first = lock(&self.folds).refused(event, now_ms);
+        match first {
+            None => Ok(()),
+            Some(event) => self.write(vec![event]).await,
         }
     }
 

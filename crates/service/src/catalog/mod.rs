@@ -32,7 +32,7 @@ use crate::{
 };
 use digest::Digest;
 pub(crate) use rows::{FILE, Noun, StoredApiKey};
-use rows::{Row, RowSealer, Table, damaged};
+use rows::{FORMAT, Row, RowSealer, Table, damaged};
 pub(crate) use tables::{Change, Tables};
 
 /// The name of the system key that the catalog is sealed under.
@@ -89,7 +89,11 @@ const STATE_CONTEXT: &[u8] = b"catalog_state";
 impl State {
     fn seal(&self, sealer: &RowSealer) -> Vec<u8> {
         let mut w = Writer::default();
-        w.u64(self.generation).raw(&self.digest.0).raw(self.defaults.organization.as_bytes()).raw(self.defaults.project.as_bytes());
+        w.u8(FORMAT)
+            .u64(self.generation)
+            .raw(&self.digest.0)
+            .raw(self.defaults.organization.as_bytes())
+            .raw(self.defaults.project.as_bytes());
         w.u64(self.audit_seq).raw(&self.audit_hash).raw(&self.schema_hash);
         sealer.0.seal(STATE_CONTEXT, &w.finish())
     }
@@ -97,6 +101,9 @@ impl State {
     fn open(sealer: &RowSealer, sealed: &[u8]) -> Result<Self> {
         let plain = sealer.0.open(STATE_CONTEXT, sealed).map_err(|_| damaged("its state row was changed"))?;
         let mut r = Reader::new("The state row of catalog.db", &plain);
+        if r.u8()? != FORMAT {
+            return Err(r.malformed());
+        }
         let state = Self {
             generation: r.u64()?,
             digest: Digest(r.array()?),
@@ -261,6 +268,7 @@ impl Catalog {
         let generation = writer.state.generation + 1;
         event.catalog_generation = Some(generation);
         let mut w = Writer::default();
+        w.u8(FORMAT);
         event.write(&mut w);
         let sealed_event = self.sealer.0.seal(&outbox_context(generation), &w.finish());
         let tables = self.tables();
@@ -410,6 +418,9 @@ async fn load(conn: &mut SqliteConnection, sealer: &RowSealer) -> Result<Loaded>
         .map(|(generation, sealed)| {
             let plain = sealer.0.open(&outbox_context(generation), &sealed).map_err(|_| damaged("an audit event in it was changed"))?;
             let mut r = Reader::new("An audit event in catalog.db", &plain);
+            if r.u8()? != FORMAT {
+                return Err(r.malformed());
+            }
             let event = AuditEvent::read(&mut r)?;
             r.end()?;
             Ok(event)

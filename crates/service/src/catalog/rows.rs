@@ -12,6 +12,9 @@ use crate::{
     index::StoredIndex,
 };
 
+/// The format of what is sealed in a row.
+pub(super) const FORMAT: u8 = 1;
+
 /// The file's name in the data directory.
 pub(crate) const FILE: &str = "catalog.db";
 
@@ -85,6 +88,7 @@ impl RowSealer {
 
     pub(super) fn seal(&self, noun: &Noun) -> Row {
         let mut w = Writer::default();
+        w.u8(FORMAT);
         let (table, id, owner, lookup, port) = match noun {
             Noun::Organization(o) => {
                 w.text(&o.name).u64(o.created_at_ms);
@@ -117,6 +121,9 @@ impl RowSealer {
         let what = || damaged(format!("a row of its table {} was changed", row.table.name()));
         let plain = self.0.open(&row.context(), &row.sealed).map_err(|_| what())?;
         let mut r = Reader::new("A row of catalog.db", &plain);
+        if r.u8()? != FORMAT {
+            return Err(r.malformed());
+        }
         let owner = || row.owner.ok_or_else(what);
         let noun = match row.table {
             Table::Organizations => {

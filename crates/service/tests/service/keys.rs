@@ -120,7 +120,7 @@ async fn listing_shows_no_secret() {
     let key = service.create_key(&operator, NewApiKey { project_id: Some(other.id), ..new_key("mine", None) }).await.unwrap();
     assert_eq!(service.list_keys(&operator, None).await.unwrap().len(), 2, "the bootstrap key too");
     let listed = service.list_keys(&operator, Some(other.id)).await.unwrap();
-    assert_eq!(listed, [key.key.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&key.key));
     assert!(key.secret.reveal().starts_with(&listed[0].hint) && listed[0].hint.len() == 11);
     assert!(!format!("{key:?}").contains(&key.secret.reveal()[12..]), "a secret is not printed");
     close(service).await;

@@ -7,6 +7,7 @@ mod common;
 mod control_plane;
 mod data_plane;
 mod disk;
+mod golden;
 mod isolation;
 mod keys;
 mod rebuild;

@@ -40,3 +40,21 @@ pub fn key_entries(bytes: &[u8]) {
 pub fn root_key(text: &str) {
     let _ = crate::RootKey::parse_text(text);
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn no_bytes_make_a_parser_panic(bytes in prop::collection::vec(prop_oneof![Just(0u8), Just(1), any::<u8>()], 0..700), text in ".{0,100}") {
+            super::frame_file(&bytes);
+            super::frame_file_resummed(&bytes);
+            super::object(&bytes);
+            super::key_entries(&bytes);
+            super::root_key(&text);
+        }
+    }
+}

@@ -86,7 +86,7 @@ impl Server {
 
     /// `None` when the process ended before it was ready, as an injected fault may make it.
     pub(crate) fn try_start(dir: &Directory, env: &[(&str, &str)]) -> Option<Self> {
-        let log = std::fs::File::options().create(true).append(true).open(dir.path().join("server.log")).expect("a log file");
+        let log = std::fs::File::create(dir.path().join("server.log")).expect("a log file");
         let config = dir.path().join("pinyon.toml");
         std::fs::write(&config, include_str!("small.toml")).expect("a settings file");
         let mut command = match dir.disk_mib {

@@ -52,6 +52,11 @@ impl BlockCache {
         self.entries.insert(key, Entry { weight, block });
     }
 
+    /// Drops one block.
+    pub(crate) fn remove(&self, key: &BlockKey) {
+        self.entries.invalidate(key);
+    }
+
     /// Drops every block of `object`: it is about to be deleted.
     pub(crate) fn forget(&self, object: ObjectId) {
         // Refused only without `support_invalidation_closures`, which `new` asks for.

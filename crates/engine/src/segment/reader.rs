@@ -1,6 +1,10 @@
 //! An open segment.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    collections::HashSet,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use pinyon_model::{Lsn, ObjectId, RecordId, Result};
@@ -31,6 +35,8 @@ pub(crate) struct SegmentReader {
     name: String,
     object: ObjectId,
     cache: Arc<BlockCache>,
+    /// What of it was put into the cache.
+    kept: Mutex<HashSet<BlockKey>>,
     pub(super) table: Table,
     resident: Resident,
 }
@@ -78,7 +84,7 @@ impl SegmentReader {
         footer.table.check(&table).map_err(bad("table"))?;
         let table = Table::decode(&table, footer.table.offset).map_err(bad("table"))?;
         let resident = read_resident(&sealed, &name, &table, footer.table.offset, tail_at, &tail).await?;
-        Ok(Self { sealed, name, object, cache, table, resident })
+        Ok(Self { sealed, name, object, cache, kept: Mutex::default(), table, resident })
     }
 
     /// The object's name, for messages.
@@ -138,6 +144,11 @@ impl SegmentReader {
         BlockKey { object: self.object, section: section as u16, block }
     }
 
+    fn keep<T: Send + Sync + 'static>(&self, key: BlockKey, block: &Arc<T>, weight_bytes: usize) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        self.cache.insert(key, Arc::clone(block), weight_bytes);
+    }
+
     /// These ranges of plaintext, with one batched read.
     pub(super) async fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         if ranges.is_empty() {
@@ -184,7 +195,7 @@ impl SegmentReader {
             None => Err(Malformed("a block is missing")),
         };
         let decoded = Arc::new(decoded.map_err(|m| self.damaged(T::SECTION, m))?);
-        self.cache.insert(self.key(T::SECTION, u64::from(fetched.block)), Arc::clone(&decoded), decoded.weight_bytes());
+        self.keep(self.key(T::SECTION, u64::from(fetched.block)), &decoded, decoded.weight_bytes());
         Ok(decoded)
     }
 
@@ -203,7 +214,7 @@ impl SegmentReader {
         let bytes = self.read_range(extent.range()).await?;
         let names = extent.check(&bytes).and_then(|()| FieldNames::decode(&bytes)).map_err(|m| self.damaged(Section::Fields, m))?;
         let names = Arc::new(names);
-        self.cache.insert(key, Arc::clone(&names), names.weight_bytes());
+        self.keep(key, &names, names.weight_bytes());
         Ok(names)
     }
 
@@ -250,8 +261,16 @@ impl SegmentReader {
             FetchedFrom::Store(bytes) => bytes,
         };
         let list = Arc::new(PostingList::decode(&bytes, fetched.rows).map_err(|m| self.damaged(Section::Postings, m))?);
-        self.cache.insert(fetched.key, Arc::clone(&list), list.weight_bytes());
+        self.keep(fetched.key, &list, list.weight_bytes());
         Ok(list)
+    }
+}
+
+/// A segment that nobody has open, because its namespace is idle or it is to be deleted, leaves no plaintext behind.
+impl Drop for SegmentReader {
+    fn drop(&mut self) {
+        let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().for_each(|key| self.cache.remove(key));
     }
 }
 

@@ -10,7 +10,7 @@ use pinyon_storage::{ChunkSize, DataKey, MemoryStore, ObjectKind, Purpose, Seale
 use proptest::prelude::*;
 
 use super::*;
-use crate::cache::BlockCache;
+use crate::cache::{BlockCache, BlockKey};
 
 /// A store in memory, a key, and a folder.
 pub(crate) struct Fixture {
@@ -280,6 +280,19 @@ async fn a_flipped_bit_on_disk_is_found() {
         assert_eq!(error.code, ErrorCode::DataLoss, "byte {at}: {error}");
         assert!(error.message.contains(&info.object.hex()), "byte {at}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_closed_segment_leaves_nothing_in_the_cache() {
+    let fixture = Fixture::new();
+    let records: Vec<Record> = (0..100).map(|n| plain_record(n, 8)).collect();
+    let info = fixture.write(&records, 8, None).await;
+    let reader = fixture.open(info.object).await.unwrap();
+    reader.records(&[5], Parts::ALL).await.unwrap();
+    let key = BlockKey { object: info.object, section: 6, block: 0 };
+    assert!(fixture.cache.get::<super::block::MetadataBlock>(&key).is_some());
+    drop(reader);
+    assert!(fixture.cache.get::<super::block::MetadataBlock>(&key).is_none());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, marker::PhantomData};
 use pinyon_model::{Error, ErrorCode, MetadataSchema, Result};
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{DeserializeOwned, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+    de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
 /// Reads a body of the vectors and namespaces planes: whatever is wrong with it is a 400. An empty body reads as `{}`.
@@ -68,6 +68,52 @@ pub(crate) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Re
 /// An [`Object`] in a field that may be `null`.
 pub(crate) fn optional_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<T>, D::Error> {
     Ok(Option::<Object<T>>::deserialize(d)?.map(|Object(value)| value))
+}
+
+/// A list of which at most `MAX` elements are kept; the rest is counted, so that a body of nothing but elements does not fill memory.
+pub(crate) struct Bounded<T, const MAX: usize> {
+    pub(crate) kept: Vec<T>,
+    pub(crate) count: usize,
+}
+
+impl<T, const MAX: usize> Bounded<T, MAX> {
+    pub(crate) fn new(kept: Vec<T>) -> Self {
+        Self { count: kept.len(), kept }
+    }
+}
+
+impl<T, const MAX: usize> Default for Bounded<T, MAX> {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(BoundedVisitor::<T, MAX>(PhantomData))
+    }
+}
+
+struct BoundedVisitor<T, const MAX: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for BoundedVisitor<T, MAX> {
+    type Value = Bounded<T, MAX>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut list = Bounded::default();
+        while list.kept.len() < MAX {
+            let Some(item) = seq.next_element()? else { return Ok(Bounded::new(list.kept)) };
+            list.kept.push(item);
+        }
+        list.count = MAX;
+        while seq.next_element::<IgnoredAny>()?.is_some() {
+            list.count += 1;
+        }
+        Ok(list)
+    }
 }
 
 /// A JSON value that remembers nothing it need not: what metadata and filters are read from, whichever way they came.

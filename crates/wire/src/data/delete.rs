@@ -1,9 +1,9 @@
-use pinyon_model::{DeleteSelector, Error, Filter, RecordId, Result};
+use pinyon_model::{DeleteSelector, Error, Filter, RecordId, Result, limits::IDS_MAX};
 use serde::Deserialize;
 
 use crate::{
     NamespaceRef, filter,
-    json::{self, Node},
+    json::{self, Bounded, Node},
     metadata,
     percent::Parameters,
     proto,
@@ -28,7 +28,7 @@ struct Body {
     #[serde(default)]
     namespace: Option<String>,
     #[serde(default, deserialize_with = "json::null_default")]
-    ids: Vec<String>,
+    ids: Bounded<String, IDS_MAX>,
     #[serde(default, alias = "delete_all", deserialize_with = "json::null_default")]
     delete_all: bool,
     #[serde(default)]
@@ -40,7 +40,10 @@ impl DeleteRequest {
     pub fn from_json(body: &[u8]) -> Result<Self> {
         let body: Body = json::from_gateway(body)?;
         let filter = filter::from_optional_node(body.filter)?;
-        Self::new(NamespaceRef::new(body.namespace.as_deref())?, body.ids, body.delete_all, filter)
+        if body.ids.count > IDS_MAX {
+            return Err(Error::invalid(format!("Delete takes 1 to {IDS_MAX} ids, but got {}", body.ids.count)));
+        }
+        Self::new(NamespaceRef::new(body.namespace.as_deref())?, body.ids.kept, body.delete_all, filter)
     }
 
     /// Reads the query string of `DELETE /vectors/delete`, which knows no filter.

@@ -5,6 +5,7 @@ mod fetch;
 mod list;
 mod namespace;
 mod query;
+mod scan;
 mod stats;
 mod update;
 mod upsert;

@@ -92,7 +92,7 @@ mod upsert {
         invalid(one(r#"["a",[1]]"#), "expected a JSON object");
         invalid(one(r#"{"id":"a","sparseValues":[[1],[1]]}"#), "expected a JSON object");
         invalid(UpsertRequest::from_json(b"{\"vectors\":[]} x"), "trailing characters");
-        invalid(UpsertRequest::from_json(b"{\"vectors\":{}}"), "expected a sequence");
+        invalid(UpsertRequest::from_json(b"{\"vectors\":{}}"), "expected a list");
         invalid(UpsertRequest::from_json(b"{\"vectors\":[],\"vectors\":[]}"), "duplicate field");
         invalid(UpsertRequest::from_json(b"{\"vectors\":[{\"id\":\"\xff\"}]}"), "not valid");
         invalid(UpsertRequest::from_json("[".repeat(100_000).as_bytes()), "not valid");
@@ -122,6 +122,9 @@ mod upsert {
         };
         assert_eq!(UpsertRequest::from_proto(vectors(1_000, 1)).unwrap().records.len(), 1_000);
         invalid(UpsertRequest::from_proto(vectors(1_001, 1)), "1 to 1000 vectors, but got 1001");
+        let bodies = |n: usize| format!("{{\"vectors\":[{}]}}", vec![r#"{"id":"a","values":[1]}"#; n].join(","));
+        assert_eq!(UpsertRequest::from_json(bodies(1_000).as_bytes()).unwrap().records.len(), 1_000);
+        invalid(UpsertRequest::from_json(bodies(1_001).as_bytes()), "1 to 1000 vectors, but got 1001");
         // 1000 ids of 4 bytes; 2 MiB less that is 523.2 values each.
         assert!(UpsertRequest::from_proto(vectors(1_000, 523)).is_ok());
         refused(UpsertRequest::from_proto(vectors(1_000, 524)), ErrorCode::PayloadTooLarge, "2100000 bytes");
@@ -364,6 +367,9 @@ mod delete {
         invalid(read(r#"{"deleteAll":true,"filter":{"f":1}}"#), "No filter allowed");
         invalid(read(r#"{"filter":{}}"#), "Delete with empty metadata filter is not allowed");
         invalid(read(r#"{"ids":[""]}"#), "must not be empty");
+        let ids = |n: usize| format!("{{\"ids\":[{}]}}", vec!["\"a\""; n].join(","));
+        assert!(read(&ids(1_000)).is_ok());
+        invalid(read(&ids(1_001)), "1 to 1000 ids, but got 1001");
         invalid(DeleteRequest::from_query("deleteAll=maybe"), "true or false");
     }
 }

@@ -4,10 +4,13 @@ use pinyon_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::vector::{self, VectorBody};
+use super::{
+    scan,
+    vector::{self, VectorBody},
+};
 use crate::{
     NamespaceRef,
-    json::{self, Object},
+    json::{self, Bounded, Object},
     proto,
 };
 
@@ -29,30 +32,28 @@ pub struct UpsertResponse {
 }
 
 #[derive(Deserialize)]
-struct Body {
+pub(super) struct Body {
     #[serde(default, deserialize_with = "json::null_default")]
-    vectors: Vec<Object<VectorBody>>,
+    pub(super) vectors: Bounded<Object<VectorBody>, UPSERT_RECORDS_MAX>,
     #[serde(default)]
-    namespace: Option<String>,
+    pub(super) namespace: Option<String>,
 }
 
 impl UpsertRequest {
     /// Reads the body of `POST /vectors/upsert`.
     pub fn from_json(body: &[u8]) -> Result<Self> {
-        let body: Body = json::from_gateway(body)?;
-        Self::new(body.namespace.as_deref(), body.vectors, |Object(vector)| vector.into_record())
+        let body: Body = scan::upsert(body).map_or_else(|| json::from_gateway(body), Ok)?;
+        check_count(body.vectors.count)?;
+        Self::new(body.namespace.as_deref(), body.vectors.kept, |Object(vector)| vector.into_record())
     }
 
     /// Reads the message of `Upsert`.
     pub fn from_proto(message: proto::UpsertRequest) -> Result<Self> {
+        check_count(message.vectors.len())?;
         Self::new(Some(&message.namespace), message.vectors, vector::record_from_message)
     }
 
     fn new<V>(namespace: Option<&str>, vectors: Vec<V>, into_record: impl Fn(V) -> Result<Record>) -> Result<Self> {
-        if vectors.is_empty() || vectors.len() > UPSERT_RECORDS_MAX {
-            let n = vectors.len();
-            return Err(Error::invalid(format!("An upsert takes 1 to {UPSERT_RECORDS_MAX} vectors, but got {n}")));
-        }
         let place = |i: usize, e: Error| Error::new(e.code, format!("vectors[{i}]: {}", e.message));
         let records = vectors.into_iter().enumerate().map(|(i, v)| into_record(v).map_err(|e| place(i, e)));
         let records = records.collect::<Result<Vec<_>>>()?;
@@ -68,6 +69,13 @@ impl UpsertRequest {
         }
         Ok(Self { namespace: NamespaceRef::new(namespace)?, records })
     }
+}
+
+fn check_count(n: usize) -> Result<()> {
+    if n == 0 || n > UPSERT_RECORDS_MAX {
+        return Err(Error::invalid(format!("An upsert takes 1 to {UPSERT_RECORDS_MAX} vectors, but got {n}")));
+    }
+    Ok(())
 }
 
 impl UpsertResponse {

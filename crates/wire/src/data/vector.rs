@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A sparse vector as JSON requests spell it.
-#[derive(Deserialize, Default)]
+#[derive(Debug, Deserialize, Default)]
 pub(super) struct SparseBody {
     #[serde(default, deserialize_with = "null_default")]
     indices: Vec<u32>,
@@ -19,17 +19,17 @@ pub(super) struct SparseBody {
 }
 
 /// A record as JSON requests spell it.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct VectorBody {
     #[serde(default, deserialize_with = "null_default")]
-    id: String,
+    pub(super) id: String,
     #[serde(default, deserialize_with = "null_default")]
-    values: Vec<f32>,
+    pub(super) values: Vec<f32>,
     #[serde(default, alias = "sparse_values", deserialize_with = "json::optional_object")]
-    sparse_values: Option<SparseBody>,
+    pub(super) sparse_values: Option<SparseBody>,
     #[serde(default)]
-    metadata: Option<Node>,
+    pub(super) metadata: Option<Node>,
 }
 
 /// A dense vector; none when there are no values.

@@ -90,7 +90,7 @@ async fn check_index(shared: &Arc<Shared>, index: IndexId, list: Option<&Arc<Nam
     for slot in slots {
         report.namespaces += 1;
         let folder = namespace_folder(index, slot.id);
-        match slot.verify(namespace::Place::new(shared, index, slot.id, &folder)).await {
+        match slot.verify(index, namespace::Place::new(shared, index, slot.id, &folder)).await {
             Ok(records) => report.records += records,
             // It was deleted while the check went on.
             Err(error) if error.code == ErrorCode::NotFound => report.namespaces -= 1,

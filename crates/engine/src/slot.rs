@@ -5,12 +5,12 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use pinyon_model::{Error, ErrorCode, MetadataSchema, NamespaceId, NamespaceName, Result};
+use pinyon_model::{Error, ErrorCode, IndexId, MetadataSchema, NamespaceId, NamespaceName, Result};
 
 use crate::{
-    error::no_namespace,
+    error::{damaged, no_namespace},
     namespace::{Namespace, Place},
-    namespace_list::NamespaceList,
+    namespace_list::{NamespaceList, namespace_folder},
     shared::Shared,
 };
 
@@ -108,6 +108,7 @@ impl Slot {
             return outcome;
         }
         let opened = Namespace::open(list, self.id, self.schema.clone()).await;
+        let opened = opened.and_then(|namespace| self.check_whole(list.index, namespace.counts()).map(|()| namespace));
         let mut state = self.write();
         match opened {
             Ok(namespace) => {
@@ -124,6 +125,20 @@ impl Slot {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Whether what was read is all that there was when the list last took count, which shows a log that ends too early.
+    fn check_whole(&self, index: IndexId, found: Counts) -> Result<()> {
+        match self.listed() {
+            Some(listed) if found.lsn < listed.lsn || found.lsn == listed.lsn && found != listed => {
+                let what = format!(
+                    "it holds {} records up to write {}, and there were {} up to write {}",
+                    found.records, found.lsn, listed.records, listed.lsn
+                );
+                Err(damaged(&namespace_folder(index, self.id), &what))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -151,7 +166,7 @@ impl Slot {
     }
 
     /// Reads every stored byte of the namespace; returns its live records.
-    pub(crate) async fn verify(&self, place: Place<'_>) -> Result<u64> {
+    pub(crate) async fn verify(&self, index: IndexId, place: Place<'_>) -> Result<u64> {
         let changing = self.changing.lock().await;
         let open = match &*self.read() {
             State::Open(namespace) => Some(Arc::clone(namespace)),
@@ -163,7 +178,11 @@ impl Slot {
                 drop(changing);
                 place.verify_open(&namespace).await
             }
-            None => place.verify_closed().await,
+            None => {
+                let counts = place.verify_closed().await?;
+                self.check_whole(index, counts)?;
+                Ok(counts.records)
+            }
         }
     }
 

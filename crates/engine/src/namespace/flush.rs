@@ -133,8 +133,8 @@ impl Namespace {
     }
 
     pub(super) async fn finish_segment(&self, writer: SegmentWriter) -> Result<Arc<Segment>> {
-        let SegmentInfo { object: id, rows, bytes: stored_bytes, counted_bytes, .. } = writer.finish().await?;
-        let stored = StoredSegment { id, key: *self.key.id().as_bytes(), rows, counted_bytes, stored_bytes, deletes: None };
+        let SegmentInfo { object: id, rows, bytes: plain_bytes, counted_bytes, .. } = writer.finish().await?;
+        let stored = StoredSegment { id, key: *self.key.id().as_bytes(), rows, counted_bytes, plain_bytes, deletes: None };
         let opened = self.open_segment(&stored).await;
         if opened.is_err() {
             self.superseded.request(id);

@@ -4,7 +4,7 @@
 //! number is the compare-and-swap. Its plaintext:
 //! ```text
 //! flushed LSN u64 ‖ segments u32 ‖ segment*
-//! segment: object id 16 ‖ key id 16 ‖ rows u32 ‖ counted bytes of all rows u64 ‖ stored bytes u64
+//! segment: object id 16 ‖ key id 16 ‖ rows u32 ‖ counted bytes of all rows u64 ‖ bytes of plaintext u64
 //!          ‖ dead rows u32 ‖ (dead rows > 0: object id 16 of the deletes ‖ counted bytes of the dead rows u64)
 //! ```
 //! Segments and deletes are exactly the state after the frame of the flushed LSN, so that replaying the frames after it
@@ -44,8 +44,8 @@ pub(crate) struct StoredSegment {
     pub(crate) rows: u32,
     /// Their counted bytes.
     pub(crate) counted_bytes: u64,
-    /// Its size on disk.
-    pub(crate) stored_bytes: u64,
+    /// Its bytes of plaintext; on disk it is a little more.
+    pub(crate) plain_bytes: u64,
     /// Its dead rows, if there are any.
     pub(crate) deletes: Option<StoredDeletes>,
 }
@@ -71,7 +71,7 @@ impl Manifest {
             out.id16(&s.key);
             out.u32(s.rows);
             out.u64(s.counted_bytes);
-            out.u64(s.stored_bytes);
+            out.u64(s.plain_bytes);
             out.u32(s.deletes.map_or(0, |d| d.rows));
             if let Some(d) = s.deletes {
                 out.id16(d.id.as_bytes());
@@ -95,7 +95,7 @@ impl Manifest {
             key: from.id16()?,
             rows: from.u32()?,
             counted_bytes: from.u64()?,
-            stored_bytes: from.u64()?,
+            plain_bytes: from.u64()?,
             deletes: None,
         };
         let dead = from.u32()?;
@@ -147,12 +147,12 @@ mod tests {
     fn segment() -> impl Strategy<Value = StoredSegment> {
         let id = || any::<[u8; 16]>().prop_map(ObjectId::from_bytes);
         (id(), any::<[u8; 16]>(), 1..u32::MAX, any::<u64>(), any::<u64>(), option::of((id(), any::<u64>(), any::<u32>()))).prop_map(
-            |(id, key, rows, counted_bytes, stored_bytes, deletes)| StoredSegment {
+            |(id, key, rows, counted_bytes, plain_bytes, deletes)| StoredSegment {
                 id,
                 key,
                 rows,
                 counted_bytes,
-                stored_bytes,
+                plain_bytes,
                 deletes: deletes.map(|(id, counted_bytes, n)| StoredDeletes { id, rows: n % rows + 1, counted_bytes }),
             },
         )

@@ -113,8 +113,7 @@ impl Namespace {
 
     /// Live records, their bytes, and the last write.
     pub(crate) fn counts(&self) -> Counts {
-        let version = self.version();
-        Counts { records: version.records, bytes: version.bytes, lsn: version.lsn.0 }
+        self.version().counts()
     }
 
     /// Why it can no longer be used, if so: someone else took it over, or its state is not known.

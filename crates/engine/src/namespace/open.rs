@@ -31,6 +31,7 @@ use crate::{
     numbered,
     segment::{SegmentReader, deletes},
     shared::Shared,
+    slot::Counts,
 };
 
 /// Segments opened at a time.
@@ -88,6 +89,10 @@ impl Loaded {
             space: shared.store.space(),
         };
         let (log, frames) = log_blocking(shared, folder, move |dir| Log::open(dir.to_owned(), options)).await?;
+        if number > 0 && log.files() == 0 {
+            // A flush leaves the newest file of the log where it is.
+            return Err(damaged(folder, "its log is missing"));
+        }
         let version = Version {
             lsn: manifest.flushed,
             memtables: vec![Arc::new(Memtable::new())],
@@ -100,9 +105,9 @@ impl Loaded {
         Ok(Self { version, core, number, manifest })
     }
 
-    /// Live records.
-    pub(super) fn records(&self) -> u64 {
-        self.version.records
+    /// Live records, their bytes, and the last write.
+    pub(super) fn counts(&self) -> Counts {
+        self.version.counts()
     }
 }
 

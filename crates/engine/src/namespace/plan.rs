@@ -52,6 +52,13 @@ struct Decision {
     matched: Option<u64>,
 }
 
+/// A decision as it is logged and applied.
+struct Encoded {
+    frame: Option<Vec<u8>>,
+    changes: Vec<Change>,
+    matched: Option<u64>,
+}
+
 impl<'a> Plan<'a> {
     pub(super) fn new(namespace: &'a Namespace) -> Self {
         let version = namespace.version();
@@ -61,7 +68,7 @@ impl<'a> Plan<'a> {
     /// Decides one more operation; if it cannot be done, its caller is told, and the group goes on without it.
     pub(super) async fn add(&mut self, operation: Operation, done: oneshot::Sender<Result<Outcome>>) {
         match self.decide(operation).await.and_then(|decision| self.encode(decision)) {
-            Ok((frame, changes, matched)) => self.take(frame, changes, matched, done),
+            Ok(encoded) => self.take(encoded, done),
             Err(error) => drop(done.send(Err(error))),
         }
     }
@@ -130,10 +137,10 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn encode(&self, decision: Decision) -> Result<(Option<Vec<u8>>, Vec<Change>, Option<u64>)> {
+    fn encode(&self, decision: Decision) -> Result<Encoded> {
         let Decision { effects, puts, matched } = decision;
         if effects.is_empty() {
-            return Ok((None, Vec::new(), matched));
+            return Ok(Encoded { frame: None, changes: Vec::new(), matched });
         }
         let limit = self.namespace.shared.settings.frame_bytes;
         let size: usize = effects.iter().map(effect::size_hint).sum();
@@ -141,10 +148,11 @@ impl<'a> Plan<'a> {
             return Err(Error::invalid(format!("The write takes {size} bytes in the log; one write may take at most {limit}")));
         }
         let frame = effect::encode(&effects);
-        Ok((Some(frame), changes(effects, puts), matched))
+        Ok(Encoded { frame: Some(frame), changes: changes(effects, puts), matched })
     }
 
-    fn take(&mut self, frame: Option<Vec<u8>>, changes: Vec<Change>, matched: Option<u64>, done: oneshot::Sender<Result<Outcome>>) {
+    fn take(&mut self, encoded: Encoded, done: oneshot::Sender<Result<Outcome>>) {
+        let Encoded { frame, changes, matched } = encoded;
         let operation = self.operations.len();
         let mut new_bytes = 0;
         for (place, change) in changes.iter().enumerate() {

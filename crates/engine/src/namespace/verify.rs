@@ -10,7 +10,7 @@ use super::{
     manifest::{self, Manifest},
     open::{Loaded, log_blocking},
 };
-use crate::{error::stored, segment::SegmentReader, shared::Shared};
+use crate::{error::stored, segment::SegmentReader, shared::Shared, slot::Counts};
 
 /// Where a namespace is stored.
 #[derive(Clone, Copy)]
@@ -26,12 +26,12 @@ impl<'a> Place<'a> {
         Self { shared, index, id, folder }
     }
 
-    /// Verifies a namespace that is closed, and that nobody opens meanwhile; returns its live records.
-    pub(crate) async fn verify_closed(self) -> Result<u64> {
+    /// Verifies a namespace that is closed, and that nobody opens meanwhile.
+    pub(crate) async fn verify_closed(self) -> Result<Counts> {
         let key = self.shared.keys.namespace_key(self.index, self.id).map_err(stored)?;
         let (_, manifest) = manifest::read_newest(&*self.shared.store, &self.shared.sealed, self.folder, &key).await?;
         self.verify(&key, &manifest).await?;
-        Ok(Loaded::read(self.shared, self.folder, self.id, &key).await?.records())
+        Ok(Loaded::read(self.shared, self.folder, self.id, &key).await?.counts())
     }
 
     /// Verifies an open namespace; returns its live records. What is stored is held still, while reads and writes go on.

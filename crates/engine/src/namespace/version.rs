@@ -9,7 +9,7 @@ use pinyon_model::{Lsn, ObjectId, RecordId};
 use roaring::RoaringBitmap;
 
 use super::{manifest::StoredSegment, memtable::Memtable, removal::Superseded};
-use crate::segment::SegmentReader;
+use crate::{segment::SegmentReader, slot::Counts};
 
 /// A stored segment that is in use. When nobody uses it any more and it was retired, its object is removed.
 pub(crate) struct Segment {
@@ -93,6 +93,10 @@ pub(crate) enum Place {
 }
 
 impl Version {
+    /// Live records, their bytes, and the last write.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { records: self.records, bytes: self.bytes, lsn: self.lsn.0 }
+    }
     pub(crate) fn active(&self) -> &Arc<Memtable> {
         &self.memtables[0]
     }

@@ -126,7 +126,7 @@ mod tests {
         fn reads_back_what_was_written(entries in vec(entry(), 0..6), lsn in any::<u64>()) {
             for entry in &entries {
                 let bytes = entry.encode();
-                prop_assert_eq!(Entry::decode(&bytes).as_ref(), Some(entry));
+                prop_assert_eq!(Entry::decode(&bytes), Some(entry.clone()));
                 prop_assert_eq!(Entry::decode(&bytes[..bytes.len() - 1]), None);
             }
             let snapshot = Snapshot { lsn: Lsn(lsn), entries };

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use pinyon_model::{Condition, DenseVector, Filter, Metadata, MetadataValue, Record, RecordId, Scalar, SparseVector};
 
 /// A small generator of numbers (splitmix64).
-pub struct Chance(pub u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -16,17 +16,17 @@ impl Chance {
         z ^ z >> 31
     }
     /// 0 to `n` - 1.
-    pub fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
-    pub fn one_in(&mut self, n: u64) -> bool {
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
-    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+    pub(crate) fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.below(of.len() as u64) as usize]
     }
 
-    pub fn id(&mut self) -> RecordId {
+    pub(crate) fn id(&mut self) -> RecordId {
         let group = *self.pick(&["a", "b#", "b#1/", "long-common-prefix-"]);
         RecordId::new(format!("{group}{}", self.below(30))).unwrap()
     }
@@ -36,13 +36,13 @@ impl Chance {
         if exact { self.below(33) as f32 / 8.0 - 2.0 } else { (self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0 }
     }
 
-    pub fn dense(&mut self, dimension: usize) -> Vec<f32> {
+    pub(crate) fn dense(&mut self, dimension: usize) -> Vec<f32> {
         let exact = self.one_in(2);
         if self.one_in(20) { vec![0.0; dimension] } else { (0..dimension).map(|_| self.value(exact)).collect() }
     }
 
     /// Exact values only: whether a sparse score is 0 must not hang on rounding.
-    pub fn sparse(&mut self) -> Vec<(u32, f32)> {
+    pub(crate) fn sparse(&mut self) -> Vec<(u32, f32)> {
         let many = 1 + self.below(6);
         let mut pairs = BTreeMap::new();
         for _ in 0..many {
@@ -62,7 +62,7 @@ impl Chance {
         *self.pick(&[2000.0, 2001.0, 2001.5, -3.0, 0.0, -0.0, 1e300, 1e-300, 2019.0])
     }
 
-    pub fn metadata(&mut self) -> Metadata {
+    pub(crate) fn metadata(&mut self) -> Metadata {
         let mut fields = BTreeMap::new();
         for _ in 0..self.below(5) {
             let field = self.field();
@@ -92,7 +92,7 @@ impl Chance {
         }
     }
 
-    pub fn filter(&mut self, depth: u64) -> Filter {
+    pub(crate) fn filter(&mut self, depth: u64) -> Filter {
         match self.below(if depth == 0 { 4 } else { 10 }) {
             0..7 => {
                 let list = |c: &mut Self| (0..c.below(4)).map(|_| c.scalar()).collect();
@@ -115,7 +115,7 @@ impl Chance {
         }
     }
 
-    pub fn record(&mut self, dimension: Option<usize>, may_be_sparse: bool) -> Record {
+    pub(crate) fn record(&mut self, dimension: Option<usize>, may_be_sparse: bool) -> Record {
         let dense = dimension.map(|d| DenseVector::new(self.dense(d)).unwrap());
         let with_sparse = may_be_sparse && (dense.is_none() || self.one_in(2));
         let sparse = with_sparse.then(|| vector(&self.sparse()));
@@ -123,6 +123,6 @@ impl Chance {
     }
 }
 
-pub fn vector(pairs: &[(u32, f32)]) -> SparseVector {
+pub(crate) fn vector(pairs: &[(u32, f32)]) -> SparseVector {
     SparseVector::new(pairs.iter().map(|p| p.0).collect(), pairs.iter().map(|p| p.1).collect()).unwrap()
 }

@@ -6,34 +6,35 @@ use std::collections::BTreeMap;
 use pinyon_model::{Condition, Filter, Metadata, MetadataValue, Metric, Record, Scalar};
 
 /// Write units of so many bytes.
-pub fn write_units(bytes: usize) -> u32 {
-    let kib = if bytes % 1024 == 0 { bytes / 1024 } else { bytes / 1024 + 1 };
-    if kib < 5 { 5 } else { kib as u32 }
+pub(crate) fn write_units(bytes: usize) -> u32 {
+    let whole = bytes / 1024;
+    let units = if whole * 1024 < bytes { whole + 1 } else { whole };
+    if units < 5 { 5 } else { units as u32 }
 }
 
 /// One namespace.
 #[derive(Default, Clone)]
-pub struct Namespace {
-    pub records: BTreeMap<String, Record>,
-    pub lsn: u64,
+pub(crate) struct Namespace {
+    pub(crate) records: BTreeMap<String, Record>,
+    pub(crate) lsn: u64,
 }
 
 impl Namespace {
     /// Puts a record; returns the bytes of the one that it replaced.
-    pub fn put(&mut self, record: Record) -> usize {
+    pub(crate) fn put(&mut self, record: Record) -> usize {
         self.records.insert(record.id.as_str().to_owned(), record).map_or(0, |old| bytes(&old))
     }
-    pub fn matching(&self, filter: &Filter) -> Vec<String> {
+    pub(crate) fn matching(&self, filter: &Filter) -> Vec<String> {
         self.records.values().filter(|r| satisfies(filter, &r.metadata)).map(|r| r.id.as_str().to_owned()).collect()
     }
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.records.values().map(|r| bytes(r) as u64).sum()
     }
 }
 
 /// Counted bytes: 4 a dense value, 8 a sparse pair, the id, and of the metadata each key and text by its bytes, a number as
 /// 8, a boolean as 1.
-pub fn bytes(record: &Record) -> usize {
+pub(crate) fn bytes(record: &Record) -> usize {
     let mut n = record.id.as_str().len();
     n += record.dense.as_ref().map_or(0, |v| v.as_slice().len() * 4);
     n += record.sparse.as_ref().map_or(0, |v| v.indices().len() * 8);
@@ -50,9 +51,9 @@ pub fn bytes(record: &Record) -> usize {
 }
 
 /// The scores of a query, or none for a record that does not count. Higher is better, but for the Euclidean metric.
-pub fn score(metric: Metric, query: (&Option<Vec<f32>>, &Option<Vec<(u32, f32)>>), record: &Record) -> Option<f64> {
+pub(crate) fn score(metric: Metric, dense: Option<&[f32]>, sparse: Option<&[(u32, f32)]>, record: &Record) -> Option<f64> {
     let sparse = || -> f64 {
-        let (Some(q), Some(r)) = (query.1, &record.sparse) else { return 0.0 };
+        let (Some(q), Some(r)) = (sparse, &record.sparse) else { return 0.0 };
         let mut sum = 0.0;
         for (i, v) in q {
             for (j, w) in r.indices().iter().zip(r.values()) {
@@ -63,7 +64,7 @@ pub fn score(metric: Metric, query: (&Option<Vec<f32>>, &Option<Vec<(u32, f32)>>
         }
         sum
     };
-    let Some(query_values) = query.0 else {
+    let Some(query_values) = dense else {
         // A sparse index: what shares nothing with the query is no match.
         let score = sparse();
         return (score != 0.0).then_some(score);
@@ -82,7 +83,7 @@ pub fn score(metric: Metric, query: (&Option<Vec<f32>>, &Option<Vec<(u32, f32)>>
 }
 
 /// Whether metadata satisfies a filter, clause by clause as Pinecone describes them.
-pub fn satisfies(filter: &Filter, metadata: &Metadata) -> bool {
+pub(crate) fn satisfies(filter: &Filter, metadata: &Metadata) -> bool {
     match filter {
         Filter::And(parts) => !parts.iter().any(|p| !satisfies(p, metadata)),
         Filter::Or(parts) => parts.iter().any(|p| satisfies(p, metadata)),

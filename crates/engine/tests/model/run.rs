@@ -20,7 +20,7 @@ use crate::{
 
 const NAMES: [&str; 3] = ["", "films", "films/old"];
 
-pub struct Run {
+pub(crate) struct Run {
     home: Home,
     engine: Arc<Engine>,
     index: Arc<IndexHandle>,
@@ -32,7 +32,7 @@ pub struct Run {
 }
 
 impl Run {
-    pub async fn new(options: IndexOptions, seed: u64) -> Self {
+    pub(crate) async fn new(options: IndexOptions, seed: u64) -> Self {
         let home = Home::new(small());
         let engine = Arc::new(home.open().await);
         engine.create_index(INDEX, &options).await.unwrap();
@@ -40,7 +40,7 @@ impl Run {
         Self { home, engine, index, options, model: BTreeMap::new(), chance: Chance(seed), background: JoinSet::new(), done: 0 }
     }
 
-    pub async fn step(&mut self) {
+    pub(crate) async fn step(&mut self) {
         self.done += 1;
         let namespace = NamespaceName::new(self.chance.pick::<&str>(&NAMES)).unwrap();
         match self.chance.below(1_000) {
@@ -69,7 +69,7 @@ impl Run {
         }
     }
 
-    pub async fn end(&mut self) {
+    pub(crate) async fn end(&mut self) {
         for _ in 0..2 {
             self.stats().await;
             for name in NAMES {
@@ -239,7 +239,7 @@ impl Run {
             .records
             .values()
             .filter(|r| filter.as_ref().is_none_or(|f| naive::satisfies(f, &r.metadata)))
-            .filter_map(|r| Some((r.id.as_str(), naive::score(self.metric(), (&dense, &sparse), r)?)))
+            .filter_map(|r| Some((r.id.as_str(), naive::score(self.metric(), dense.as_deref(), sparse.as_deref(), r)?)))
             .collect();
         self.compare(&query, &scored, &answer.matches, model);
     }

@@ -280,7 +280,10 @@ mod tests {
         #[test]
         fn numbers_are_what_the_library_reads(text in number()) {
             let expected: f32 = text.parse().expect("a number");
-            prop_assume!(expected.is_finite());
+            if !expected.is_finite() {
+                prop_assert!(float(text.as_bytes()).is_none(), "{}", text);
+                return Ok(());
+            }
             let Some((value, length)) = float(format!("{text},").as_bytes()) else {
                 prop_assert!(text.len() > 18 && !text.contains(['.', 'e', 'E']), "{}", text);
                 return Ok(());

@@ -559,6 +559,16 @@ mod tests {
     }
 
     #[test]
+    fn padding_is_zero_even_where_the_checksums_fit() {
+        let (_, _, mut bytes) = file(&[frames(&[5])]);
+        fit_checksums(&mut bytes);
+        walk(&bytes, None, "f").unwrap();
+        bytes[HEADER + FRAME_HEADER + 3] = 1;
+        fit_checksums(&mut bytes);
+        assert!(walk(&bytes, None, "f").is_err_and(|e| e.to_string().contains("padding")));
+    }
+
+    #[test]
     fn a_file_of_another_key_or_owner_does_not_open() {
         let (header, key, bytes) = file(&[frames(&[10])]);
         assert!(read(bytes.clone(), &DataKey::generate()).is_err());

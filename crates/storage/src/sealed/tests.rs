@@ -97,12 +97,14 @@ fn every_flipped_bit_is_found_with_and_without_the_key() {
             let object = bed.write(&noise(len), &[1000], ChunkSize::KIB_4).await;
             // All of a small object; of a longer one the header and the bytes around the chunks' ends.
             let size = object.stored_len as usize;
+            let open_before = bed.open(&object).await.unwrap();
             for byte in (0..size).filter(|b| *b < 150 || size - b < 60) {
                 for bit in 0..8 {
                     bed.memory.tamper(&object.name, |bytes| bytes[byte] ^= 1 << bit);
                     let read = bed.read(&object).await;
                     assert!(matches!(&read, Err(StorageError::Damaged { file, .. }) if *file == object.name), "{byte}.{bit}: {read:?}");
                     assert!(bed.store.scrub(&object.name).await.is_err(), "{byte}.{bit}");
+                    assert!(open_before.verify().await.is_err(), "{byte}.{bit}");
                     bed.memory.tamper(&object.name, |bytes| bytes[byte] ^= 1 << bit);
                 }
             }

@@ -8,7 +8,7 @@ use pinyon_storage::StorageError;
 
 use crate::{
     OpContext, Service, ServiceOptions,
-    audit::{self, Audit},
+    audit::Audit,
     authorize::{Action, Installation},
     catalog::{self, Catalog},
     descriptor::{self, Descriptor},
@@ -71,10 +71,9 @@ impl CheckReport {
     }
 
     async fn look_at_audit(&mut self, audit: &Audit) {
-        match audit.verify().await {
-            Ok(entries) => self.audit_events = entries,
-            Err(error) => self.damaged(audit::FOLDER, error),
-        }
+        let (entries, damaged) = audit.check().await;
+        self.audit_events = entries;
+        self.damaged.extend(damaged);
     }
 
     /// Of an index that the catalog knows, the descriptor must be readable and be of that index.

@@ -7,9 +7,12 @@ mod chain;
 mod event;
 mod fold;
 
-use std::sync::{
-    Arc, Mutex as StdMutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex as StdMutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -23,6 +26,7 @@ pub use event::{AuditActor, AuditEvent, AuditOutcome};
 use fold::Folds;
 
 use crate::{
+    DamagedFile,
     codec::{Reader, Writer},
     store::Store,
 };
@@ -213,9 +217,37 @@ impl Audit {
         }
     }
 
-    /// Reads the whole chain from disk, from its first entry to the one that was written last.
-    pub(crate) async fn verify(&self) -> Result<u64> {
+    /// Reads the whole chain from disk, from its first entry to the one that was written last: how many there are, and the files
+    /// that are not what was written.
+    pub(crate) async fn check(&self) -> (u64, Vec<DamagedFile>) {
         let chain = self.chain.lock().await;
+        let mut damaged = Vec::new();
+        if let Err(error) = read_head(&self.store, &self.key).await {
+            damaged.push(DamagedFile { file: HEAD.to_owned(), what: error.to_string() });
+        }
+        let (dir, options) = log_place(&self.store, &self.key, Lsn(0));
+        let below = dir.clone();
+        match tokio::task::spawn_blocking(move || Log::check(&dir, &options)).await {
+            Ok(Err(StorageError::Damaged { file, what })) => {
+                let name = Path::new(&file).strip_prefix(below).map_or(FOLDER.to_owned(), |f| format!("{FOLDER}/{}", f.display()));
+                damaged.push(DamagedFile { file: name, what });
+            }
+            Ok(Err(error)) => damaged.push(DamagedFile { file: FOLDER.to_owned(), what: error.to_string() }),
+            Ok(Ok(_)) => {}
+            Err(_) => damaged.push(DamagedFile { file: FOLDER.to_owned(), what: "it could not be read to its end".to_owned() }),
+        }
+        let entries = match self.check_chain(&chain).await {
+            Ok(entries) => entries,
+            Err(error) if damaged.is_empty() => {
+                damaged.push(DamagedFile { file: FOLDER.to_owned(), what: error.to_string() });
+                0
+            }
+            Err(_) => 0,
+        };
+        (entries, damaged)
+    }
+
+    async fn check_chain(&self, chain: &Result<Chain>) -> Result<u64> {
         let chain = chain.as_ref().map_err(Clone::clone)?;
         let (head, _) = read_all(&self.store, &self.key).await?;
         if head != chain.head {
@@ -261,9 +293,13 @@ async fn read_all(store: &Store, key: &Arc<DataKey>) -> Result<(Head, Vec<AuditE
 }
 
 async fn open_log(store: &Store, key: &Arc<DataKey>, after: Lsn) -> Result<(Log, Vec<(Lsn, Bytes)>)> {
-    let options = LogOptions { kind: LogKind::AUDIT, owner: OWNER, key: Arc::clone(key), after, space: store.space() };
-    let dir = store.path().join(FOLDER);
+    let (dir, options) = log_place(store, key, after);
     crate::store::blocking(move || Log::open(dir, options)).await
+}
+
+fn log_place(store: &Store, key: &Arc<DataKey>, after: Lsn) -> (PathBuf, LogOptions) {
+    let options = LogOptions { kind: LogKind::AUDIT, owner: OWNER, key: Arc::clone(key), after, space: store.space() };
+    (store.path().join(FOLDER), options)
 }
 
 async fn read_head(store: &Store, key: &DataKey) -> Result<Option<(Lsn, Head)>> {

@@ -1,12 +1,13 @@
 //! One request, whatever it speaks: who asks, for what, and that it always gets an answer with an id.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use pinyon_model::{Error, ErrorCode, Principal, Result};
 use pinyon_service::{Clock, OpContext, Service, short_id};
+use tokio_util::task::TaskTracker;
 
 use crate::{
     answer::{Answer, AnswerBody, REQUEST_ID_HEADER},
@@ -27,6 +28,8 @@ pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) root_key: operator::RootKeyFile,
     pub(crate) ports: IndexPorts,
+    /// What changes something, in progress.
+    pub(crate) changes: TaskTracker,
 }
 
 impl App {
@@ -37,7 +40,15 @@ impl App {
         clock: Arc<dyn Clock>,
         root_key: operator::RootKeyFile,
     ) -> Arc<Self> {
-        Arc::new(Self { service, hosts, bodies: BodyReader::new(limits), clock, root_key, ports: IndexPorts::default() })
+        Arc::new(Self {
+            service,
+            hosts,
+            bodies: BodyReader::new(limits),
+            clock,
+            root_key,
+            ports: IndexPorts::default(),
+            changes: TaskTracker::new(),
+        })
     }
 
     /// Answers one request. A defect in a handler is a 500 to its caller and no matter to anybody else.
@@ -92,6 +103,19 @@ impl App {
             source,
             user_agent: user_agent.chars().take(256).collect::<String>().into(),
         })
+    }
+}
+
+/// Runs a call that changes something to its end, even when the client that asked for it goes away meanwhile: what is halfway
+/// done must not be left so. A panic in it goes on in the caller.
+pub(crate) async fn to_the_end<T: Send + 'static>(changes: &TaskTracker, call: impl Future<Output = T> + Send + 'static) -> T {
+    match changes.spawn(call).await {
+        Ok(output) => output,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only when the runtime itself is going down.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 
@@ -175,6 +199,22 @@ mod tests {
         assert_eq!(&*request_id(&headers(&[("x-request-id", "abc")])), "abc");
         assert_eq!(request_id(&headers(&[("x-request-id", "a b")])).len(), 36);
         assert_ne!(request_id(&headers(&[])), request_id(&headers(&[])));
+    }
+
+    #[tokio::test]
+    async fn a_change_ends_without_its_caller_and_panics_with_it() {
+        let changes = TaskTracker::new();
+        let (done, ended) = tokio::sync::oneshot::channel();
+        let (start, started) = tokio::sync::oneshot::channel::<()>();
+        let call = to_the_end(&changes, async move {
+            let _ = started.await;
+            let _ = done.send(7);
+        });
+        assert!(call.now_or_never().is_none(), "begun, and dropped here");
+        let _ = start.send(());
+        assert_eq!(ended.await, Ok(7));
+        let panicked = AssertUnwindSafe(to_the_end(&changes, async { panic!("a defect") })).catch_unwind().await;
+        assert!(panicked.is_err());
     }
 
     #[test]

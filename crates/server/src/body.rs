@@ -83,7 +83,7 @@ impl BodyReader {
     /// The whole body, decompressed. A declared length over the limit is refused before a byte is read.
     pub(crate) async fn read(&self, request: http::Request<Incoming>) -> Result<ReadBody> {
         if declared_length(request.headers()).is_some_and(|n| n > self.limit as u64) {
-            drain(request.into_body());
+            drain(request);
             return Err(self.too_large());
         }
         check_encoding(request.headers())?;
@@ -91,7 +91,7 @@ impl BodyReader {
         if !request.headers().contains_key(http::header::CONTENT_ENCODING) {
             return self.collect(request.into_body(), deadline).await.map_err(|(error, rest)| {
                 if let Some(rest) = rest {
-                    drain(rest);
+                    drain_body(rest);
                 }
                 error
             });
@@ -183,14 +183,21 @@ fn check_encoding(headers: &http::HeaderMap) -> Result<()> {
     Ok(())
 }
 
-/// Reads and forgets the rest of a refused body beside its answer, within bounds: a client that is still sending would
-/// otherwise meet a reset connection instead of the reason.
-pub(crate) fn drain(body: Incoming) {
+/// Reads and forgets the body of a refused request, see [`drain_body`]; one that the client holds back until it is asked for
+/// (`Expect: 100-continue`) is not asked for.
+pub(crate) fn drain(request: http::Request<Incoming>) {
+    if !request.headers().contains_key(http::header::EXPECT) {
+        drain_body(request.into_body());
+    }
+}
+
+/// Reads and forgets the rest of a body beside its answer, within bounds: a client that is still sending would otherwise meet
+/// a reset connection instead of the reason.
+fn drain_body(mut body: Incoming) {
     if body.is_end_stream() {
         return;
     }
     tokio::spawn(tokio::time::timeout(DRAIN_TIME, async move {
-        let mut body = body;
         let mut left = DRAIN_BYTES;
         while let Some(Ok(frame)) = body.frame().await {
             let n = frame.data_ref().map_or(0, Bytes::len);

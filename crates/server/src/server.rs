@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -38,7 +39,8 @@ pub(crate) enum StartError {
 
 /// A running server.
 pub(crate) struct Server {
-    pub(crate) service: Arc<Service>,
+    service: Arc<Service>,
+    app: Arc<App>,
     listeners: Arc<Listeners>,
     certificate: Option<Arc<Certificate>>,
     shutdown_timeout: Duration,
@@ -90,7 +92,7 @@ pub(crate) async fn open_service(
 impl Server {
     /// Opens the data and every listener. When this returns, requests are answered.
     pub(crate) async fn start(settings: Settings) -> Result<Self, StartError> {
-        let Settings { mode, data, root_key, listen, hosts, tls, limits, key_dir, audit_records, engine, config_dir } = settings;
+        let Settings { mode, data, root_key, listen, hosts, tls, limits, key_dir, audit_records, engine, quotas, config_dir } = settings;
         let (data_dir, temporary) = match data {
             DataPlace::Dir(dir) => (dir, None),
             DataPlace::Temporary => {
@@ -116,6 +118,7 @@ impl Server {
                 AuditRecords::Writes => DataPlaneAudit::Writes,
             };
             options.engine = engine.clone();
+            options.limits = quotas.clone();
             options
         })
         .await?;
@@ -124,6 +127,11 @@ impl Server {
             _ => None,
         };
 
+        if mode == Mode::Serve && certificate.is_none() && !listen.required.iter().all(IpAddr::is_loopback) {
+            tracing::warn!(
+                "API keys and records travel unencrypted: use --tls-cert and --tls-key, --tls-self-signed, or a proxy that does TLS"
+            );
+        }
         let socket = data_dir.join(operator::SOCKET_NAME);
         let unix = operator::bind(&data_dir).map_err(|e| StartError::Io(socket.display().to_string(), e))?;
         let connections = Connections::new(raise_file_limit(limits.connections), limits.header_timeout, limits.idle_timeout);
@@ -172,7 +180,7 @@ impl Server {
             authority,
         };
         let shutdown_timeout = limits.shutdown_timeout;
-        Ok(Self { service, listeners, certificate, shutdown_timeout, socket, background, _temporary: temporary, facts })
+        Ok(Self { service, app, listeners, certificate, shutdown_timeout, socket, background, _temporary: temporary, facts })
     }
 
     /// Reads the certificate again if it changed.
@@ -184,7 +192,13 @@ impl Server {
 
     /// Stops listening, lets requests in progress end, closes the data.
     pub(crate) async fn stop(mut self) {
-        if !self.listeners.shut_down(self.shutdown_timeout).await {
+        self.app.changes.close();
+        let ended = async {
+            self.listeners.shut_down().await;
+            // Changes whose clients went away meanwhile.
+            self.app.changes.wait().await;
+        };
+        if tokio::time::timeout(self.shutdown_timeout, ended).await.is_err() {
             tracing::warn!("some requests did not end in time and were cut off");
         }
         self.background.shutdown().await;

@@ -12,11 +12,8 @@ pub(super) async fn run(settings: Settings) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
     let server = Server::start(settings).await?;
     print!("{}", banner::started(&server.facts));
-    loop {
-        match signals.next().await {
-            Signal::Reload => server.reload(),
-            Signal::Stop => break,
-        }
+    while let Signal::Reload = signals.next().await {
+        server.reload();
     }
     stop(server, signals).await
 }

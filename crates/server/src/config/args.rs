@@ -150,6 +150,9 @@ pub(crate) struct ServerArgs {
     /// Sizes and times of the engine: in the settings file alone, because nobody should need them.
     #[arg(skip)]
     pub(crate) engine: Option<EngineArgs>,
+    /// How many objects there may be: in the settings file alone.
+    #[arg(skip)]
+    pub(crate) quotas: Option<QuotaArgs>,
     /// As the flag of this name, in the settings file.
     #[arg(skip)]
     pub(crate) log: Option<String>,
@@ -189,6 +192,22 @@ pub(crate) struct EngineArgs {
     pub(crate) idle_close: Option<u64>,
     /// Namespaces kept open.
     pub(crate) open_namespaces: Option<usize>,
+}
+
+/// The `[quotas]` table of the settings file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct QuotaArgs {
+    /// Projects.
+    pub(crate) projects: Option<u32>,
+    /// Serverless and BYOC indexes of a project.
+    pub(crate) serverless_indexes: Option<u32>,
+    /// Pod indexes of a project.
+    pub(crate) pod_indexes: Option<u32>,
+    /// API keys of a project.
+    pub(crate) api_keys: Option<u32>,
+    /// Namespaces of an index.
+    pub(crate) namespaces: Option<u32>,
 }
 
 /// How hosts of indexes are spelled without TLS. Over TLS they never carry a scheme.
@@ -331,6 +350,7 @@ impl ServerArgs {
             cache,
             audit_records,
             engine,
+            quotas,
             log,
             log_format,
         } = self;
@@ -359,6 +379,7 @@ impl ServerArgs {
             cache: cache.or(file.cache),
             audit_records: audit_records.or(file.audit_records),
             engine: engine.or(file.engine),
+            quotas: quotas.or(file.quotas),
             log: log.or(file.log),
             log_format: log_format.or(file.log_format),
         }

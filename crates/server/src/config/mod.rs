@@ -8,7 +8,7 @@ mod size;
 
 pub(crate) use args::{
     AdvertiseScheme, AuditRecords, CatalogCommand, Cli, Command, CommonArgs, DataArgs, DemoArgs, EngineArgs, KeyCommand, LogFormat,
-    ProjectCommand, ServerArgs,
+    ProjectCommand, QuotaArgs, ServerArgs,
 };
 pub(crate) use place::{DataPlace, Folders, ROOT_KEY_VARIABLE, RootKeyPlace};
 pub(crate) use settings::{Addresses, HostSettings, Limits, Mode, PORT_DEFAULT, Settings, TlsSettings, read_file};

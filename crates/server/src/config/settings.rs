@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use pinyon_service::{EngineSettings, PortCheck};
+use pinyon_service::{EngineSettings, Limits as Quotas, PortCheck};
 
 use super::{
-    AdvertiseScheme, AuditRecords, ConfigError, EngineArgs, ServerArgs,
+    AdvertiseScheme, AuditRecords, ConfigError, EngineArgs, QuotaArgs, ServerArgs,
     place::{DataPlace, Folders, RootKeyPlace},
     size::{parse_ports, parse_size},
 };
@@ -42,6 +42,7 @@ pub(crate) struct Settings {
     pub(crate) key_dir: Option<PathBuf>,
     pub(crate) audit_records: AuditRecords,
     pub(crate) engine: EngineSettings,
+    pub(crate) quotas: Quotas,
     /// Where keys are kept, outside the data directory; the self-signed certificate too.
     pub(crate) config_dir: PathBuf,
 }
@@ -160,6 +161,7 @@ impl Settings {
             key_dir: args.key_dir.clone(),
             audit_records: args.audit_records.unwrap_or_default(),
             engine: engine(args.cache.as_deref(), args.engine.unwrap_or_default())?,
+            quotas: quotas(args.quotas.unwrap_or_default()),
             config_dir: folders.config.clone(),
         })
     }
@@ -272,6 +274,18 @@ fn limits(args: &ServerArgs) -> Result<Limits, ConfigError> {
     Ok(limits)
 }
 
+fn quotas(args: QuotaArgs) -> Quotas {
+    let QuotaArgs { projects, serverless_indexes, pod_indexes, api_keys, namespaces } = args;
+    let d = Quotas::default();
+    Quotas {
+        projects_per_organization: projects.unwrap_or(d.projects_per_organization),
+        serverless_indexes_per_project: serverless_indexes.unwrap_or(d.serverless_indexes_per_project),
+        pod_indexes_per_project: pod_indexes.unwrap_or(d.pod_indexes_per_project),
+        api_keys_per_project: api_keys.unwrap_or(d.api_keys_per_project),
+        namespaces_per_index: namespaces.unwrap_or(d.namespaces_per_index),
+    }
+}
+
 fn engine(cache: Option<&str>, args: EngineArgs) -> Result<EngineSettings, ConfigError> {
     let EngineArgs { memtable, log, log_files, compact_segments, jobs, query_threads, idle_close, open_namespaces } = args;
     let size = |setting: &str, text: Option<&str>, default: u64| text.map_or(Ok(default), |t| parse_size(setting, t).map(|n| n as u64));
@@ -334,16 +348,17 @@ mod tests {
 
     #[test]
     fn wrong_settings_are_named() {
-        let wrong: [(&str, Box<dyn FnOnce(&mut ServerArgs)>); 9] = [
-            ("--bind", Box::new(|a| a.bind = Some("nowhere".into()))),
-            ("--index-ports", Box::new(|a| a.index_ports = Some("5080-5090".into()))),
-            ("--domain", Box::new(|a| a.domain = Some("Bad_Domain".into()))),
-            ("--cell", Box::new(|a| a.cell = Some("a.b".into()))),
-            ("--advertise-host", Box::new(|a| a.advertise_host = Some("http://x".into()))),
-            ("--tls-key", Box::new(|a| a.tls_cert = Some("c".into()))),
-            ("--max-body", Box::new(|a| a.max_body = Some("lots".into()))),
-            ("--max-bodies", Box::new(|a| a.max_bodies = Some("1MB".into()))),
-            ("--header-timeout", Box::new(|a| a.header_timeout = Some(0))),
+        type Change = fn(&mut ServerArgs);
+        let wrong: [(&str, Change); 9] = [
+            ("--bind", |a| a.bind = Some("nowhere".into())),
+            ("--index-ports", |a| a.index_ports = Some("5080-5090".into())),
+            ("--domain", |a| a.domain = Some("Bad_Domain".into())),
+            ("--cell", |a| a.cell = Some("a.b".into())),
+            ("--advertise-host", |a| a.advertise_host = Some("http://x".into())),
+            ("--tls-key", |a| a.tls_cert = Some("c".into())),
+            ("--max-body", |a| a.max_body = Some("lots".into())),
+            ("--max-bodies", |a| a.max_bodies = Some("1MB".into())),
+            ("--header-timeout", |a| a.header_timeout = Some(0)),
         ];
         for (setting, change) in wrong {
             assert!(serve(change).unwrap_err().to_string().contains(setting), "{setting}");

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use pinyon_model::{Error, ErrorCode, Result};
 use pinyon_service::{IndexRef, OpContext, Service};
 use pinyon_wire::{ApiVersion, Operation, VERSION_HEADER, grpc_code};
+use tokio_util::task::TaskTracker;
 use tonic::{Code, Status, codec::CompressionEncoding};
 use tower::Service as _;
 
@@ -30,6 +31,7 @@ struct Caller {
     ctx: OpContext,
     index: IndexRef,
     version: ApiVersion,
+    changes: TaskTracker,
     /// Set once the message was decoded and the method runs.
     entered: Arc<AtomicBool>,
 }
@@ -39,7 +41,7 @@ pub(crate) async fn serve(app: Arc<App>, peer: Peer, id: Arc<str>, mut request: 
     let caller = match admit(&app, peer, id, &request).await {
         Ok(caller) => caller,
         Err(error) => {
-            drain(request.into_body());
+            drain(request);
             return failed(&error);
         }
     };
@@ -78,7 +80,14 @@ async fn admit(app: &Arc<App>, peer: Peer, id: Arc<str>, request: &Request<Incom
     // gRPC has no dates; the SDKs send one all the same, and the default namespace is spelled as theirs spells it.
     let version = request.headers().get(VERSION_HEADER).and_then(|v| v.to_str().ok());
     let version = ApiVersion::from_header(version).unwrap_or(ApiVersion::OLDEST);
-    Ok(Caller { service: app.service.clone(), ctx, index, version, entered: Arc::new(AtomicBool::new(false)) })
+    Ok(Caller {
+        service: app.service.clone(),
+        ctx,
+        index,
+        version,
+        changes: app.changes.clone(),
+        entered: Arc::new(AtomicBool::new(false)),
+    })
 }
 
 /// A status of the gRPC library itself, given before any method ran: what could not be read is the caller's fault, which

@@ -10,13 +10,14 @@ use pinyon_wire::{
     },
     proto,
 };
+use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{Caller, generated::vector_service_server::VectorService, status};
 use crate::{
     answer::{MAX_INDEXED_LSN_HEADER, REQUEST_LSN_HEADER},
+    app::to_the_end,
     calls::Calls,
-    routes::to_the_end,
 };
 
 /// What answers; everything it needs comes with the request.
@@ -56,15 +57,19 @@ async fn read<T>(call: impl Future<Output = Result<(T, Lsn)>>) -> Answer<T> {
     answer_at(MAX_INDEXED_LSN_HEADER, call.await.map(|(message, lsn)| (message, Some(lsn))))
 }
 
-async fn write<T: Send + 'static>(call: impl Future<Output = Result<(T, Option<Lsn>)>> + Send + 'static) -> Answer<T> {
-    answer_at(REQUEST_LSN_HEADER, to_the_end(call).await)
+async fn write<T, F>(changes: TaskTracker, call: F) -> Answer<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<(T, Option<Lsn>)>> + Send + 'static,
+{
+    answer_at(REQUEST_LSN_HEADER, to_the_end(&changes, call).await)
 }
 
 #[async_trait]
 impl VectorService for VectorApi {
     async fn upsert(&self, request: Request<proto::UpsertRequest>) -> Answer<proto::UpsertResponse> {
         let (caller, message) = enter(request)?;
-        write(async move {
+        write(caller.changes.clone(), async move {
             let (response, lsn) = caller.calls().upsert(UpsertRequest::from_proto(message)?).await?;
             Ok((response.into_proto(), Some(lsn)))
         })
@@ -73,7 +78,7 @@ impl VectorService for VectorApi {
 
     async fn delete(&self, request: Request<proto::DeleteRequest>) -> Answer<proto::DeleteResponse> {
         let (caller, message) = enter(request)?;
-        write(async move {
+        write(caller.changes.clone(), async move {
             let (response, lsn) = caller.calls().delete(DeleteRequest::from_proto(message)?).await?;
             Ok((response.into_proto(), Some(lsn)))
         })
@@ -118,7 +123,7 @@ impl VectorService for VectorApi {
 
     async fn update(&self, request: Request<proto::UpdateRequest>) -> Answer<proto::UpdateResponse> {
         let (caller, message) = enter(request)?;
-        write(async move {
+        write(caller.changes.clone(), async move {
             let (response, lsn) = caller.calls().update(UpdateRequest::from_proto(message)?).await?;
             Ok((response.into_proto(), lsn))
         })
@@ -144,13 +149,15 @@ impl VectorService for VectorApi {
 
     async fn delete_namespace(&self, request: Request<proto::DeleteNamespaceRequest>) -> Answer<proto::DeleteResponse> {
         let (caller, message) = enter(request)?;
+        let changes = caller.changes.clone();
         let call = async move { caller.calls().delete_namespace(&message.namespace).await };
-        answer(to_the_end(call).await.map(|response| response.into_proto()))
+        answer(to_the_end(&changes, call).await.map(|response| response.into_proto()))
     }
 
     async fn create_namespace(&self, request: Request<proto::CreateNamespaceRequest>) -> Answer<proto::NamespaceDescription> {
         let (caller, message) = enter(request)?;
+        let changes = caller.changes.clone();
         let call = async move { caller.calls().create_namespace(CreateNamespaceRequest::from_proto(message)?).await };
-        answer(to_the_end(call).await.map(|response| response.into_proto()))
+        answer(to_the_end(&changes, call).await.map(|response| response.into_proto()))
     }
 }

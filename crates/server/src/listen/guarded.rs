@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::activity::Activity;
 
 /// How every HTTP/2 connection begins.
-const PREFACE: &[u8; 4] = b"PRI ";
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A stream under watch.
 pub(crate) struct Guarded<S> {

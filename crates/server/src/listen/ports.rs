@@ -76,11 +76,11 @@ impl Listeners {
         }
     }
 
-    /// Stops listening, asks every connection to end, and waits for them until `deadline` passes. Says whether all ended.
-    pub(crate) async fn shut_down(&self, deadline: Duration) -> bool {
+    /// Stops listening, asks every connection to end, and waits until all have.
+    pub(crate) async fn shut_down(&self) {
         self.stop.cancel();
         self.tasks.close();
-        tokio::time::timeout(deadline, self.tasks.wait()).await.is_ok()
+        self.tasks.wait().await;
     }
 
     /// Serves the connections of a Unix socket.

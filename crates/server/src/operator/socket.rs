@@ -19,8 +19,7 @@ use tokio::net::{UnixListener, UnixStream};
 use super::{Command, Output};
 use crate::{
     answer::{Answer, AnswerBody},
-    app::App,
-    routes::to_the_end,
+    app::{App, to_the_end},
 };
 
 /// The socket's name in the data directory.
@@ -83,7 +82,8 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request<Incoming>) -> Respons
         }
         let body = app.bodies.read(request).await?;
         let command: Command = serde_json::from_slice(&body.bytes).map_err(|e| Error::invalid(format!("Not a command: {e}")))?;
-        to_the_end(async move { command.execute(&app.service, &*app.clock, &app.root_key).await }).await
+        let changes = app.changes.clone();
+        to_the_end(&changes, async move { command.execute(&app.service, &*app.clock, &app.root_key).await }).await
     };
     match answered.await {
         Ok(output) => Answer::ok(serde_json::to_vec(&output).unwrap_or_default()).into_response(),

@@ -5,7 +5,7 @@ mod indexes;
 mod namespaces;
 mod vectors;
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -16,7 +16,7 @@ use pinyon_wire::{ApiVersion, Envelope, Matched, Operation, PathParams, Route, V
 
 use crate::{
     answer::{Answer, AnswerBody},
-    app::{App, health},
+    app::{App, health, to_the_end},
     body::{ReadBody, drain},
     calls::Calls,
     hosts::Target,
@@ -76,11 +76,11 @@ pub(crate) async fn serve(app: Arc<App>, peer: Peer, id: Arc<str>, request: Requ
             (route.envelope(version), call(app, peer, id, target, route, path, version, request).await)
         }
         Ok(Found::Answer(answer)) => {
-            drain(request.into_body());
+            drain(request);
             return answer.into_response();
         }
         Err(error) => {
-            drain(request.into_body());
+            drain(request);
             (plane_envelope(plane), Err(error))
         }
     };
@@ -138,7 +138,7 @@ async fn call(
     let ctx = match app.authenticate(peer, id, request.headers(), &target).await {
         Ok(ctx) => ctx,
         Err(error) => {
-            drain(request.into_body());
+            drain(request);
             return Err(error);
         }
     };
@@ -147,7 +147,7 @@ async fn call(
         Target::Control | Target::Missing { .. } => None,
     };
     if !route.implemented {
-        drain(request.into_body());
+        drain(request);
         app.service.permit_unbuilt(&ctx, route.permission, index.as_ref()).await?;
         return Err(route.unimplemented());
     }
@@ -157,20 +157,8 @@ async fn call(
     let call = Call { app, ctx, version, status, index, path, query, body };
     match route.permission {
         // What changes something runs to its end even when the client goes away meanwhile.
-        Permission::ControlWrite | Permission::DataWrite => to_the_end(handle(route.operation, call)).await,
+        Permission::ControlWrite | Permission::DataWrite => to_the_end(&call.app.changes.clone(), handle(route.operation, call)).await,
         _ => handle(route.operation, call).await,
-    }
-}
-
-/// Runs a call that must not be cut short, apart from the connection that asked for it.
-pub(crate) async fn to_the_end<T: Send + 'static>(call: impl Future<Output = T> + Send + 'static) -> T {
-    match tokio::spawn(call).await {
-        Ok(output) => output,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // Only when the runtime itself is going down.
-            Err(_) => std::future::pending().await,
-        },
     }
 }
 

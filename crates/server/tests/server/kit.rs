@@ -87,9 +87,11 @@ impl Home {
         command.args(words).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
     }
     fn start(&self, kind: &str, words: &[&str]) -> Server {
+        let banners = || self.log().matches("is ready").count();
+        let before = banners();
         let mut server = Server { child: self.spawn(kind, words), port: self.port };
         let patience = Instant::now() + Duration::from_secs(60);
-        while !is_open(self.port) {
+        while banners() == before {
             assert!(server.child.try_wait().unwrap().is_none(), "the server ended: {}", self.log());
             assert!(Instant::now() < patience, "the server did not start: {}", self.log());
             std::thread::sleep(Duration::from_millis(10));
@@ -112,7 +114,7 @@ impl Home {
     }
 }
 
-/// Whether something answers on this port. A server opens its main port last.
+/// Whether something answers on this port.
 pub(crate) fn is_open(port: u16) -> bool {
     std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
@@ -192,7 +194,8 @@ impl Api {
     }
     /// Without any header.
     pub(crate) fn bare() -> Self {
-        Self { client: Client::builder(TokioExecutor::new()).build_http(), headers: Vec::new() }
+        // A connection for each request: a test may stop a server and start it again.
+        Self { client: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http(), headers: Vec::new() }
     }
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.retain(|(n, _)| !n.eq_ignore_ascii_case(name));

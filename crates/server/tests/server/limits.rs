@@ -111,12 +111,12 @@ async fn compressed_bodies_are_taken_and_bombs_are_not() {
     let bomb = gzip(&vec![b' '; 64 << 20]);
     assert!(bomb.len() < 100 << 10);
     assert_eq!(send("gzip", bomb.clone()).await.status, 413);
-    // A thousand members after one another, each under the limit.
-    assert_eq!(send("gzip", gzip(&[b' '; 4096]).repeat(1000)).await.status, 413);
+    // A thousand members after one another, each under the limit: too large, or not read past the first; never a megabyte in memory.
+    assert!(matches!(send("gzip", gzip(&[b' '; 4096]).repeat(1000)).await.status, 400 | 413));
     assert_eq!(send("zstd", zstd_bomb(4)).await.status, 400, "half a megabyte of spaces is no upsert, but may be read");
     assert_eq!(send("zstd", zstd_bomb(512)).await.status, 413);
     assert_eq!(send("gzip", b"not gzip at all".to_vec()).await.status, 400);
-    assert_eq!(send("gzip", bomb[..1000].to_vec()).await.status, 413);
+    assert!(matches!(send("gzip", bomb[..1000].to_vec()).await.status, 400 | 413), "a bomb that breaks off");
     assert_eq!(send("br", b"x".to_vec()).await.status, 400);
     assert_eq!(send("gzip, gzip", bomb).await.status, 400);
 }

@@ -59,7 +59,7 @@ async fn a_self_signed_certificate_serves_both_protocols() {
     let ca = authority(&home);
     assert!(home.log().contains("SSL_CERT_FILE="));
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
-        for name in ["localhost", "127.0.0.1", "anything.localhost"] {
+        for name in ["localhost", "127.0.0.1", "an-index-aaaaaaa.svc.local.localhost"] {
             let stream = connect(&client(&ca, &["http/1.1"], version), server.port, name).await.unwrap();
             assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
             assert_eq!(get(stream, "/indexes", &key).await.0, 200);

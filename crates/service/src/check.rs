@@ -8,7 +8,7 @@ use pinyon_storage::StorageError;
 
 use crate::{
     OpContext, Service, ServiceOptions,
-    audit::Audit,
+    audit::{self, Audit},
     authorize::{Action, Installation},
     catalog::{self, Catalog},
     descriptor::{self, Descriptor},
@@ -121,6 +121,12 @@ impl Service {
             Err(error) => report.damaged(catalog::FILE, error),
             Ok(None) => {}
             Ok(Some(catalog)) => {
+                if !audit.is_damaged().await
+                    && let Err(error) = catalog.reconcile(&audit).await
+                {
+                    let file = if error.code == ErrorCode::DataLoss { audit::FOLDER } else { catalog::FILE };
+                    report.damaged(file, error);
+                }
                 let indexes = catalog.tables().indexes.keys().copied().collect();
                 catalog.close().await;
                 report.look_at_descriptors(&store, indexes).await;
@@ -134,7 +140,7 @@ impl Service {
     }
 }
 
-/// The catalog, verified and held against the audit log where that can be read; none in a directory that was never used.
+/// The catalog, verified; none in a directory that was never used.
 async fn open_catalog(store: &Store, audit: &Audit) -> Result<Option<Catalog>> {
     match store.blobs().head(catalog::FILE).await {
         Err(StorageError::NotFound { .. }) if audit.head().await.is_ok_and(|h| h.generation == 0) => return Ok(None),
@@ -143,12 +149,5 @@ async fn open_catalog(store: &Store, audit: &Audit) -> Result<Option<Catalog>> {
         Ok(_) => {}
     }
     let key = store.keys().system_key(catalog::KEY).await?;
-    let catalog = Catalog::open(store.path().join(catalog::FILE), key, false).await?;
-    if !audit.is_damaged().await
-        && let Err(error) = catalog.reconcile(audit).await
-    {
-        catalog.close().await;
-        return Err(error);
-    }
-    Ok(Some(catalog))
+    Ok(Some(Catalog::open(store.path().join(catalog::FILE), key, false).await?))
 }

@@ -45,24 +45,29 @@ impl Service {
         let store = Store::open(options.data_dir.clone(), options.key_dir.clone(), options.reserve_bytes, root.clone()).await?;
         let mut report = RebuildReport::default();
         let mut audit = Audit::open(store.clone(), Arc::clone(&clock)).await?;
-        if audit.is_damaged().await {
+        let key = store.keys().system_key(catalog::KEY).await?;
+        let path = store.path().join(catalog::FILE);
+        let old = Catalog::open(path.clone(), Arc::clone(&key), false).await.ok();
+        let fits = match &old {
+            Some(old) if !audit.is_damaged().await => old.reconcile(&audit).await,
+            _ => Ok(()),
+        };
+        let log_is_damaged = audit.is_damaged().await || fits.as_ref().is_err_and(|e| e.code == ErrorCode::DataLoss);
+        if log_is_damaged {
             report.audit_set_aside = Some(set_aside(&store, &format!("{}/", audit::FOLDER), clock.now_ms()).await?);
             audit = Audit::open(store.clone(), Arc::clone(&clock)).await?;
         }
-        let key = store.keys().system_key(catalog::KEY).await?;
-        let path = store.path().join(catalog::FILE);
-        let whole = match Catalog::open(path.clone(), Arc::clone(&key), false).await {
-            Ok(old) if report.audit_set_aside.is_some() => Some(old),
-            Ok(old) => {
-                let reconciled = old.reconcile(&audit).await;
+        let whole = match old {
+            Some(old) if old.writer().await.generation() > 0 && log_is_damaged => Some(old),
+            Some(old) => {
                 let generation = old.writer().await.generation();
                 old.close().await;
-                if reconciled.is_ok() && generation > 0 {
+                if fits.is_ok() && generation > 0 {
                     return Err(Error::new(ErrorCode::FailedPrecondition, "The catalog is whole; there is nothing to rebuild"));
                 }
                 None
             }
-            Err(_) => None,
+            None => None,
         };
         let keep_rows = whole.is_some();
         let catalog = match whole {

@@ -76,7 +76,11 @@ impl Service {
         }
         let catalog = Catalog::open(path, catalog_key, is_new).await?;
         if !audit.is_damaged().await {
-            catalog.reconcile(&audit).await?;
+            match catalog.reconcile(&audit).await {
+                // It is the log that is at fault: as with any damage of it, data goes on being served.
+                Err(error) if error.code == ErrorCode::DataLoss => audit.mark_damaged(error).await,
+                reconciled => reconciled?,
+            }
         }
         Self::with_parts(options, root, store, audit, catalog, clock).await
     }

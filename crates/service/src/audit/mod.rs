@@ -89,6 +89,13 @@ impl Audit {
         self.chain.lock().await.is_err()
     }
 
+    /// Takes no entry from now on, for this reason.
+    pub(crate) async fn mark_damaged(&self, error: Error) {
+        tracing::error!(%error, "the audit log is damaged: nothing that needs an entry in it will be done");
+        *self.chain.lock().await = Err(error);
+        self.failing.store(true, Ordering::SeqCst);
+    }
+
     /// Where the chain ends.
     pub(crate) async fn head(&self) -> Result<Head> {
         self.chain.lock().await.as_ref().map(|c| c.head).map_err(Clone::clone)

@@ -169,7 +169,8 @@ impl Catalog {
         self.writer.lock().await
     }
 
-    /// Holds catalog and audit log against each other, and puts into the log what a crash kept from it.
+    /// Holds catalog and audit log against each other, and puts into the log what a crash kept from it. `FailedPrecondition` when it is
+    /// the catalog that is an older copy, `DataLoss` when it is the log.
     pub(crate) async fn reconcile(&self, audit: &Audit) -> Result<()> {
         let mut writer = self.writer.lock().await;
         let head = audit.head().await?;

@@ -123,3 +123,28 @@ async fn what_was_deleted_stays_deleted() {
         close(service).await;
     }
 }
+
+#[tokio::test]
+async fn a_folder_that_no_row_speaks_of_is_swept_after_a_day() {
+    let house = House::new();
+    let service = house.open().await;
+    let me = house.editor(&service).await;
+    close(service).await;
+    let is_catalog = |p: &std::path::Path| p.ends_with("catalog.db") || p.to_string_lossy().contains("/audit/");
+    let before: Vec<_> = files(house.path()).into_iter().filter(|(p, _)| is_catalog(p)).collect();
+    let service = house.open().await;
+    let index = service.create_index(&me, spec("x")).await.unwrap();
+    close(service).await;
+    // As if the process had ended before the row was there.
+    files(house.path()).keys().filter(|p| is_catalog(p)).for_each(|p| std::fs::remove_file(p).unwrap());
+    before.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
+    let folder = house.path().join("indexes").join(index.id.hex());
+    for (later_ms, there) in [(0, true), (23 * 3_600_000, true), (3_600_001, false)] {
+        house.clock.advance_ms(later_ms);
+        let service = house.open().await;
+        assert_eq!(folder.exists(), there);
+        // The name is free all the while.
+        assert!(service.list_indexes(&me).await.unwrap().is_empty());
+        close(service).await;
+    }
+}

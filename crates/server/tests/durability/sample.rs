@@ -19,7 +19,7 @@ pub(crate) const FIELD: &str = "plant_field_buzzard";
 pub(crate) const TEXT: &str = "plant metadata text peregrine";
 pub(crate) const VALUES: [f32; 4] = [0.123_456_79, -1.758_391_1, 2.646_813_6, -3.535_353_5];
 pub(crate) const SPARSE_INDICES: [u32; 3] = [1_234_567, 87_654_321, 3_141_592_653];
-pub(crate) const SPARSE_VALUES: [f32; 3] = [0.987_654_3, 1.414_213_5, 2.718_281_7];
+pub(crate) const SPARSE_VALUES: [f32; 3] = [0.987_654_3, 1.234_567_9, 2.345_678_8];
 
 fn ok(answer: Option<crate::http::Answer>) -> Value {
     let answer = answer.expect("an answer");
@@ -57,7 +57,7 @@ fn record(n: u64) -> Value {
     let values: Vec<f32> = if n == 2000 { VALUES.to_vec() } else { VALUES.iter().map(|v| v * scale / 7.0).collect() };
     let sparse: Vec<f32> = if n == 2000 { SPARSE_VALUES.to_vec() } else { SPARSE_VALUES.iter().map(|v| v / scale).collect() };
     json!({"id": id(n), "values": values, "sparseValues": {"indices": SPARSE_INDICES, "values": sparse},
-        "metadata": {FIELD: format!("{TEXT} {}", n % 10), "n": n, "even": n % 2 == 0, "list": ["plant list red kite", format!("l{}", n % 3)]}})
+        "metadata": {FIELD: format!("{TEXT} {}", n % 10), "n": n, "even": n.is_multiple_of(2), "list": ["plant list red kite", format!("l{}", n % 3)]}})
 }
 
 /// One read and what it answered, or its refusal.

@@ -129,7 +129,7 @@ impl Engine {
     pub async fn flush_all(&self) -> Result<()> {
         for (slot, list) in self.shared.open.all() {
             match slot.open(&list).await {
-                Ok(namespace) => namespace.flush().await?,
+                Ok(namespace) => namespace.flush_now().await?,
                 Err(error) if error.code == pinyon_model::ErrorCode::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -176,5 +176,6 @@ async fn close_idle(shared: Arc<Shared>) {
         let idle_before = shared.clock.now_ms().saturating_sub(shared.settings.idle_close_ms);
         let idle = shared.open.to_close(idle_before);
         join_all(idle.iter().map(|(slot, list)| slot.close(list))).await;
+        shared.open.looked();
     }
 }

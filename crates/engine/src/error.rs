@@ -38,3 +38,8 @@ pub(crate) fn damaged(file: &str, what: &str) -> Error {
 pub(crate) fn no_namespace() -> Error {
     Error::not_found("Namespace not found")
 }
+
+/// The index is deleted.
+pub(crate) fn no_index() -> Error {
+    Error::not_found("Index not found")
+}

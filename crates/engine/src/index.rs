@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     FetchAnswer, FetchPage, IndexOptions, IndexStats, ListAnswer, QueryAnswer, UpdateAck, WriteAck,
-    error::no_namespace,
+    error::{no_index, no_namespace},
     namespace::{Namespace, Operation, Outcome},
     namespace_list::NamespaceList,
     search::PreparedQuery,
@@ -209,13 +209,8 @@ impl IndexHandle {
     /// Refuses all further use, and waits until the last user of each namespace has let go.
     pub(crate) async fn delete_all(&self) {
         self.deleted.store(true, Ordering::Release);
-        let Some(list) = self.list.get() else { return };
-        for slot in list.starting_with("") {
-            if let Some(namespace) = slot.delete(&self.shared).await {
-                let gone = namespace.delete();
-                drop(namespace);
-                let _ = gone.await;
-            }
+        if let Some(list) = self.list.get() {
+            list.end().await;
         }
     }
 
@@ -226,7 +221,7 @@ impl IndexHandle {
 
     async fn namespaces(&self) -> Result<&Arc<NamespaceList>> {
         if self.deleted.load(Ordering::Acquire) {
-            return Err(Error::not_found("Index not found"));
+            return Err(no_index());
         }
         self.shared.check_running()?;
         self.list.get_or_try_init(|| NamespaceList::open(&self.shared, self.id, &self.options)).await

@@ -18,7 +18,7 @@ use tokio::sync::{Mutex as AsyncMutex, oneshot};
 use self::entry::{Entry, Snapshot};
 use crate::{
     Engine, IndexOptions,
-    error::{damaged, no_namespace, stored, stored_below},
+    error::{damaged, no_index, no_namespace, stored, stored_below},
     namespace::log_blocking,
     shared::Shared,
     slot::{Counts, Slot},
@@ -63,6 +63,8 @@ struct Writer {
     number: u64,
     /// Entries in the log.
     logged: u64,
+    /// The index is being deleted: nothing is written any more.
+    closed: bool,
 }
 
 /// What can happen to the list.
@@ -90,7 +92,7 @@ impl NamespaceList {
             key,
             names: RwLock::new(names),
             queue: Mutex::default(),
-            writer: AsyncMutex::new(Writer { log, number, logged }),
+            writer: AsyncMutex::new(Writer { log, number, logged, closed: false }),
             remains: Mutex::new(remains.clone()),
         });
         if !remains.is_empty() {
@@ -156,6 +158,19 @@ impl NamespaceList {
         self.shared.finish(delete).await
     }
 
+    /// Ends the list together with its index: refuses all further change, and waits until the last user of each namespace has
+    /// let go.
+    pub(crate) async fn end(&self) {
+        self.writer.lock().await.closed = true;
+        for slot in self.starting_with("") {
+            if let Some(namespace) = slot.delete(&self.shared).await {
+                let gone = namespace.delete();
+                drop(namespace);
+                let _ = gone.await;
+            }
+        }
+    }
+
     /// Keeps the counts of a namespace that is being closed.
     pub(crate) async fn count(self: &Arc<Self>, slot: &Arc<Slot>, counts: Counts) -> Result<()> {
         self.change(Change::Count(Arc::clone(slot), counts), Purpose::Data).await.map(drop)
@@ -212,6 +227,10 @@ impl NamespaceList {
     /// Writes a group of changes with one fsync; all of them count, or none.
     async fn commit(&self, group: Vec<Waiting>, purpose: Purpose) {
         let mut writer = self.writer.lock().await;
+        if writer.closed {
+            group.into_iter().for_each(|waiting| drop(waiting.done.send(Err(no_index()))));
+            return;
+        }
         let mut draft = Draft { list: self, names: HashMap::new(), entries: Vec::new() };
         let decided: Vec<(Waiting, Result<Arc<Slot>>)> =
             group.into_iter().map(|w| (draft.decide(&w.change), w)).map(|(o, w)| (w, o)).collect();

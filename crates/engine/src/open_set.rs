@@ -1,4 +1,4 @@
-//! Which namespaces are open, so that idle ones are found without looking at all the others.
+//! Which namespaces are open, so that idle ones are found without looking at all the others, and so that not too many are.
 
 use std::{
     collections::HashMap,
@@ -15,28 +15,36 @@ type Entry = (Arc<Slot>, Arc<NamespaceList>);
 
 /// The open namespaces of one engine.
 pub(crate) struct OpenSet {
-    entries: Mutex<HashMap<NamespaceId, Entry>>,
-    /// How many should be open at most.
+    open: Mutex<HashMap<NamespaceId, Entry>>,
     keep: usize,
     crowded: Notify,
+    looked: Notify,
 }
 
 impl OpenSet {
+    /// An empty set that is to hold at most about `keep`.
     pub(crate) fn new(keep: usize) -> Self {
-        Self { entries: Mutex::default(), keep, crowded: Notify::new() }
+        Self { open: Mutex::default(), keep, crowded: Notify::new(), looked: Notify::new() }
     }
 
-    pub(crate) fn add(&self, slot: &Arc<Slot>, list: &Arc<NamespaceList>) {
+    /// Adds a namespace that was opened. If far too many are open, returns only after the next look for some to close, so that
+    /// opening is no faster than closing.
+    pub(crate) async fn add(&self, slot: &Arc<Slot>, list: &Arc<NamespaceList>) {
+        let looked = self.looked.notified();
         let open = {
-            let mut entries = self.lock();
-            entries.insert(slot.id, (Arc::clone(slot), Arc::clone(list)));
-            entries.len()
+            let mut open = self.lock();
+            open.insert(slot.id, (Arc::clone(slot), Arc::clone(list)));
+            open.len()
         };
         // Not at the first one too many: looking for those to close takes a pass over all of them.
         if open > self.keep + self.keep / 8 {
             self.crowded.notify_one();
         }
+        if open > self.keep.saturating_mul(2) {
+            looked.await;
+        }
     }
+
     pub(crate) fn remove(&self, id: NamespaceId) {
         self.lock().remove(&id);
     }
@@ -46,9 +54,14 @@ impl OpenSet {
         self.crowded.notified().await;
     }
 
+    /// Whoever closes namespaces has just done so.
+    pub(crate) fn looked(&self) {
+        self.looked.notify_waiters();
+    }
+
     /// Those to close: not used since `idle_before_ms`, and as many of the least recently used as are too many.
     pub(crate) fn to_close(&self, idle_before_ms: u64) -> Vec<Entry> {
-        let mut slots: Vec<Entry> = self.lock().values().cloned().collect();
+        let mut slots = self.all();
         slots.sort_by_key(|(slot, _)| slot.last_used_ms());
         let surplus = slots.len().saturating_sub(self.keep);
         let idle = slots.partition_point(|(slot, _)| slot.last_used_ms() < idle_before_ms);
@@ -62,6 +75,6 @@ impl OpenSet {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<NamespaceId, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

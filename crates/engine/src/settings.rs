@@ -31,7 +31,7 @@ pub struct EngineSettings {
     pub idle_close_ms: u64,
     /// Milliseconds between two looks for idle namespaces.
     pub idle_check_ms: u64,
-    /// Namespaces kept open; past it the least recently used are closed.
+    /// Namespaces kept open; past it the least recently used are closed. One that was written to holds a file descriptor.
     pub open_namespaces: usize,
 }
 
@@ -52,7 +52,7 @@ impl Default for EngineSettings {
             cache_bytes: 256 << 20,
             idle_close_ms: 60_000,
             idle_check_ms: 5_000,
-            open_namespaces: 1_000,
+            open_namespaces: 512,
         }
     }
 }

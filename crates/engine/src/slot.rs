@@ -103,25 +103,27 @@ impl Slot {
             return outcome;
         }
         shared.check_running()?;
-        let _changing = self.changing.lock().await;
+        let changing = self.changing.lock().await;
         if let Some(outcome) = self.ready(shared) {
             return outcome;
         }
         let opened = Namespace::open(list, self.id, self.schema.clone()).await;
         let opened = opened.and_then(|namespace| self.check_whole(list.index, namespace.counts()).map(|()| namespace));
-        let mut state = self.write();
         match opened {
             Ok(namespace) => {
-                *state = State::Open(Arc::clone(&namespace));
-                drop(state);
+                *self.write() = State::Open(Arc::clone(&namespace));
                 self.last_used_ms.store(shared.clock.now_ms(), Ordering::Relaxed);
-                shared.open.add(self, list);
+                drop(changing);
+                tokio::select! {
+                    () = shared.open.add(self, list) => {}
+                    () = shared.closing.cancelled() => {}
+                }
                 Ok(namespace)
             }
             Err(error) => {
                 if error.code == ErrorCode::DataLoss {
                     tracing::error!(namespace = %self.id, "{error}");
-                    *state = State::Failed(error.clone());
+                    *self.write() = State::Failed(error.clone());
                 }
                 Err(error)
             }

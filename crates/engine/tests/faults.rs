@@ -241,6 +241,45 @@ async fn a_damaged_file_takes_its_namespace_alone() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_can_be_deleted() {
+    let home = Home::new(EngineSettings::default());
+    for file in three_namespaces(&home).await.iter().filter(|f| f.contains("/manifest-")) {
+        std::fs::write(home.data().join(file), b"nothing").unwrap();
+    }
+    let engine = home.open().await;
+    let index = support::index(&engine).await;
+    for n in 0..3 {
+        let ns = name(&format!("ns{n}"));
+        assert_eq!(index.fetch(&ns, vec![id("1")]).await.unwrap_err().code, ErrorCode::DataLoss);
+        index.delete_namespace(&ns).await.unwrap();
+        index.upsert(&ns, vec![record("new", 1.0)]).await.unwrap();
+        assert_eq!(contents(&index, &ns).await.unwrap().len(), 1);
+    }
+    assert_eq!(engine.check().await.unwrap().damaged, []);
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn a_deletion_cut_short_ends_at_the_next_start() {
+    let home = Home::new(EngineSettings::default());
+    let (engine, ns) = (home.open().await, name("ns"));
+    let index = index(&engine).await;
+    index.upsert(&ns, vec![record("a", 1.0)]).await.unwrap();
+    let installed = install(&home.data(), vec![Rule::always(Site::BlobDirRename, Fault::Eio)]);
+    index.delete_namespace(&ns).await.unwrap();
+    drop(installed);
+    let left = || files_below(&home.data()).iter().filter(|f| f.contains("/namespaces/")).count();
+    assert!(left() > 0, "the fault was not met");
+    assert!(contents(&index, &ns).await.unwrap().is_empty());
+    engine.close().await;
+    let engine = home.open().await;
+    let index = support::index(&engine).await;
+    assert!(contents(&index, &ns).await.unwrap().is_empty());
+    engine.close().await;
+    assert_eq!(left(), 0);
+}
+
+#[tokio::test]
 async fn the_check_counts_what_it_read() {
     let home = Home::new(EngineSettings::default());
     let files = three_namespaces(&home).await;

@@ -242,6 +242,55 @@ async fn after_close_operations_are_refused() {
     assert_eq!(index.query(&ns, greatest(1)).await.unwrap_err().code, ErrorCode::Unavailable);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_is_mostly_past_is_stored_whole() {
+    let home = Home::new(EngineSettings { open_namespaces: 40, ..EngineSettings::default() });
+    let engine = home.open().await;
+    let index = index(&engine).await;
+    let all = |act: &'static str| {
+        let calls: Vec<_> = (0..400)
+            .map(|n| {
+                let (index, ns) = (Arc::clone(&index), name(&format!("ns{n}")));
+                tokio::spawn(async move {
+                    match act {
+                        "upsert" => drop(index.upsert(&ns, vec![record("a", n as f32)]).await.unwrap()),
+                        _ => index.delete_namespace(&ns).await.unwrap(),
+                    }
+                })
+            })
+            .collect();
+        async {
+            for call in calls {
+                call.await.unwrap();
+            }
+        }
+    };
+    for _ in 0..3 {
+        all("upsert").await;
+        all("delete").await;
+    }
+    all("upsert").await;
+    let list = files(&home).into_iter().filter(|f| f.contains("/namespace-list/")).collect::<Vec<_>>();
+    let whole: Vec<&String> = list.iter().filter(|f| f.contains("/namespaces-")).collect();
+    assert_eq!(whole.len(), 1, "{list:?}");
+    engine.close().await;
+    let engine = home.open().await;
+    let stats = support::index(&engine).await.stats().await.unwrap();
+    assert_eq!((stats.namespaces.len(), stats.total), (400, 400));
+    engine.close().await;
+    let path = home.data().join(whole[0]);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let engine = home.open().await;
+    let error = support::index(&engine).await.stats().await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::DataLoss);
+    assert!(error.message.contains(whole[0].as_str()), "{error}");
+    assert_eq!(engine.check().await.unwrap().damaged.len(), 1);
+    engine.close().await;
+}
+
 /// Every file below the data directory, as paths below it.
 fn files(home: &Home) -> Vec<String> {
     support::files_below(&home.data())

@@ -70,8 +70,15 @@ impl Namespace {
         self.flush_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Stores everything that is in memory now, and starts what that makes due.
+    pub(crate) async fn flush_now(self: &Arc<Self>) -> Result<()> {
+        self.flush().await?;
+        self.compact_if_due();
+        Ok(())
+    }
+
     /// Stores everything that is in memory now, or what an earlier flush froze and could not store.
-    pub(crate) async fn flush(&self) -> Result<()> {
+    async fn flush(&self) -> Result<()> {
         let mut stored = self.stored.lock().await;
         if self.is_ending() {
             return Ok(());

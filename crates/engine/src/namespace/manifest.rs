@@ -122,9 +122,14 @@ pub(super) fn name(folder: &str, number: u64) -> String {
 /// The newest manifest and its number; 0 and empty when there is none. One that cannot be read is an error: an older one
 /// would bring back what was deleted.
 pub(crate) async fn read_newest(store: &dyn BlobStore, sealed: &SealedStore, folder: &str, key: &DataKey) -> Result<(u64, Manifest)> {
-    match numbered::newest(store, folder, PREFIX).await? {
-        Some(number) => Ok((number, read(sealed, folder, number, key).await?)),
-        None => Ok((0, Manifest::default())),
+    loop {
+        let Some(number) = numbered::newest(store, folder, PREFIX).await? else { return Ok((0, Manifest::default())) };
+        match read(sealed, folder, number, key).await {
+            Ok(manifest) => return Ok((number, manifest)),
+            // A newer one took its place between the two looks.
+            Err(_) if numbered::newest(store, folder, PREFIX).await? > Some(number) => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     Namespace,
     draft::Change,
     effect::{self, Effect, Fields},
+    read::Matching,
     version::Version,
     writer::{Operation, Outcome},
 };
@@ -80,7 +81,7 @@ impl<'a> Plan<'a> {
             Operation::Delete(DeleteSelector::Ids(ids)) => Ok(Decision { effects: vec![Effect::Delete(ids)], ..Decision::default() }),
             Operation::Delete(DeleteSelector::All) => Ok(Decision { effects: vec![Effect::Clear], ..Decision::default() }),
             Operation::Delete(DeleteSelector::Filter(filter)) => {
-                let ids = self.matching_ids(filter).await?;
+                let ids = self.matching(filter).await?.ids;
                 let matched = Some(ids.len() as u64);
                 let effects = if ids.is_empty() { Vec::new() } else { vec![Effect::Delete(ids)] };
                 Ok(Decision { effects, matched, ..Decision::default() })
@@ -98,7 +99,15 @@ impl<'a> Plan<'a> {
                 Ok(Decision { effects: vec![Effect::Patch { ids: vec![id], fields }], puts, matched: None })
             }
             UpdateTarget::Filter { filter, .. } => {
-                let ids = self.matching_ids(filter).await?;
+                let Matching { ids, counted_bytes } = self.matching(filter).await?;
+                let limit = self.namespace.shared.settings.update_bytes;
+                if counted_bytes > limit {
+                    return Err(Error::invalid(format!(
+                        "The filter matches {} records of {counted_bytes} bytes; one update may change at most {limit} bytes, so use narrower \
+                         filters",
+                        ids.len()
+                    )));
+                }
                 let matched = Some(ids.len() as u64);
                 let mut puts = Vec::with_capacity(ids.len());
                 for record in self.version.records(&ids).await? {
@@ -110,18 +119,9 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The ids that match in the version. An operation by filter has its group to itself, so there is no overlay to look at.
-    async fn matching_ids(&self, filter: Filter) -> Result<Vec<RecordId>> {
-        let matching = self.version.matching(&self.namespace.shared.pool, &Arc::new(filter)).await?;
-        let limit = self.namespace.shared.settings.update_bytes;
-        if matching.counted_bytes > limit {
-            return Err(Error::invalid(format!(
-                "The filter matches {} records of {} bytes; one operation may change at most {limit} bytes, so use narrower filters",
-                matching.ids.len(),
-                matching.counted_bytes
-            )));
-        }
-        Ok(matching.ids)
+    /// What matches in the version. An operation by filter has its group to itself, so there is no overlay to look at.
+    async fn matching(&self, filter: Filter) -> Result<Matching> {
+        self.version.matching(&self.namespace.shared.pool, &Arc::new(filter)).await
     }
 
     /// The record of this id as the group has left it so far.

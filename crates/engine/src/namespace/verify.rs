@@ -34,27 +34,46 @@ impl<'a> Place<'a> {
         Ok(Loaded::read(self.shared, self.folder, self.id, &key).await?.counts())
     }
 
-    /// Verifies an open namespace; returns its live records. What is stored is held still, while reads and writes go on.
+    /// Verifies an open namespace; returns its live records. What is small is held still while it is read; segments are
+    /// pinned, as for any reader.
     pub(crate) async fn verify_open(self, namespace: &Namespace) -> Result<u64> {
         let held = namespace.stored.lock().await;
         if namespace.is_deleted() {
             return Err(crate::error::no_namespace());
         }
         let (_, manifest) = manifest::read_newest(&*self.shared.store, &self.shared.sealed, self.folder, &namespace.key).await?;
-        self.verify(&namespace.key, &manifest).await?;
+        self.verify_deletes(&namespace.key, &manifest).await?;
+        self.verify_rest(&namespace.key, &manifest).await?;
+        let version = {
+            let _quiet = namespace.core.lock().await;
+            self.verify_log(&namespace.key, &manifest).await?;
+            namespace.version()
+        };
         drop(held);
-        Ok(namespace.counts().records)
+        for view in &version.segments {
+            view.segment.reader.verify().await?;
+        }
+        Ok(version.records)
     }
 
     async fn verify(self, key: &Arc<DataKey>, manifest: &Manifest) -> Result<()> {
         for segment in &manifest.segments {
             let cache = Arc::clone(&self.shared.cache);
             SegmentReader::open(&self.shared.sealed, self.folder, key, segment.id, cache).await?.verify().await?;
-            if let Some(deletes) = segment.deletes {
-                self.verify_object(key, deletes.id, ObjectKind::DELETES).await?;
-            }
         }
+        self.verify_deletes(key, manifest).await?;
         self.verify_rest(key, manifest).await?;
+        self.verify_log(key, manifest).await
+    }
+
+    async fn verify_deletes(self, key: &DataKey, manifest: &Manifest) -> Result<()> {
+        for deletes in manifest.segments.iter().filter_map(|segment| segment.deletes) {
+            self.verify_object(key, deletes.id, ObjectKind::DELETES).await?;
+        }
+        Ok(())
+    }
+
+    async fn verify_log(self, key: &Arc<DataKey>, manifest: &Manifest) -> Result<()> {
         let options = LogOptions {
             kind: LogKind::NAMESPACE,
             owner: *self.id.as_bytes(),

@@ -56,6 +56,9 @@ impl Place {
 
     /// Starts a server on this place, and tells how long it took until it was ready.
     pub(crate) async fn start(&self) -> Result<(Server, Duration), Failure> {
+        if Rest::connect(self.port).await.is_ok() {
+            return Err(format!("something else listens on port {}; choose another with --port", self.port).into());
+        }
         let begun = Instant::now();
         let process = Command::new(&self.program)
             .args(["dev", "--log", "warn", "--port", &self.port.to_string()])

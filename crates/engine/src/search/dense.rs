@@ -41,14 +41,15 @@ impl Run {
         let mut steps = Steps::new(self);
         for blocks in whole.chunks(BLOCKS_PER_STEP) {
             let fetched = scan.reader.fetch::<DenseBlock>(blocks).await?;
+            let heavy = fetched.iter().any(Fetched::is_stored);
             let (scan, blocks) = (Arc::clone(&scan), blocks.to_vec());
-            steps.begin(self, move || scan.score_blocks(&blocks, fetched)).await?;
+            steps.begin(self, heavy, move || scan.score_blocks(&blocks, fetched)).await?;
         }
         let each = rows_per_block(scan.reader.dense().dimension) as usize * BLOCKS_PER_STEP;
         for ordinals in single.chunks(each) {
             let stretches = scan.reader.vectors(ordinals).await?;
             let scan = Arc::clone(&scan);
-            steps.begin(self, move || Ok(scan.score_stretches(&stretches))).await?;
+            steps.begin(self, true, move || Ok(scan.score_stretches(&stretches))).await?;
         }
         let found = steps.finish().await?;
         self.best_rows(found).await

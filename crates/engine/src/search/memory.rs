@@ -42,7 +42,7 @@ impl Run {
         let len = rows.len();
         for first in (0..len).step_by(each as usize) {
             let (rows, search, floor) = (Arc::clone(rows), self.search.clone(), Arc::clone(&self.floor));
-            steps.begin(self, move || Ok(score(&rows, first..len.min(first.saturating_add(each)), &search, &floor))).await?;
+            steps.begin(self, false, move || Ok(score(&rows, first..len.min(first.saturating_add(each)), &search, &floor))).await?;
         }
         let found = steps.finish().await?;
         Ok(best_of(found, self.search.top_k, ById(Arc::clone(rows)), &self.floor))

@@ -51,7 +51,7 @@ impl Run {
                     }
                     Ok(top.finish())
                 };
-                steps.begin(self, step).await?;
+                steps.begin(self, true, step).await?;
             }
         }
         let found = steps.finish().await?;
@@ -66,7 +66,7 @@ impl Run {
             for (group, terms) in groups.iter().zip(reader.load::<TermsBlock>(groups).await?) {
                 let lists = self.lists(reader, *group, &terms).await?;
                 let reader = Arc::clone(reader);
-                steps.begin(self, move || Ok((reader.group(lists.group).start, lists.scores(&reader)?))).await?;
+                steps.begin(self, true, move || Ok((reader.group(lists.group).start, lists.scores(&reader)?))).await?;
             }
         }
         let mut scores = vec![0.0; reader.rows() as usize];

@@ -10,35 +10,44 @@ use super::{
 };
 use crate::pool::Pending;
 
-/// Steps in flight for each thread: one that runs and one that waits.
-const STEPS_PER_THREAD: usize = 2;
+/// Steps in flight for each thread that hold bytes of their own: one that runs and one that waits.
+const HEAVY_STEPS_PER_THREAD: usize = 2;
+/// Steps in flight for each thread in all. Those over cached blocks hold next to nothing, so there may be enough of them that
+/// no thread idles while a busy machine gets round to queueing more.
+const STEPS_PER_THREAD: usize = 16;
 
 /// The steps of one source.
 pub(super) struct Steps<T> {
-    in_flight: VecDeque<Pending<Result<T>>>,
-    most: usize,
+    /// Whether each is heavy, and its result.
+    in_flight: VecDeque<(bool, Pending<Result<T>>)>,
+    threads: usize,
     done: Vec<T>,
 }
 
 impl<T: Send + 'static> Steps<T> {
     pub(super) fn new(run: &Run) -> Self {
-        Self { in_flight: VecDeque::new(), most: run.threads * STEPS_PER_THREAD, done: Vec::new() }
+        Self { in_flight: VecDeque::new(), threads: run.threads, done: Vec::new() }
     }
 
-    /// Begins a step; waits for an earlier one if many are in flight.
-    pub(super) async fn begin(&mut self, run: &Run, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<()> {
-        if self.in_flight.len() >= self.most
-            && let Some(step) = self.in_flight.pop_front()
+    /// Begins a step, a heavy one if it holds bytes that were read for it; waits for earlier ones if many are in flight.
+    pub(super) async fn begin(&mut self, run: &Run, heavy: bool, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<()> {
+        while self.is_full(heavy)
+            && let Some((_, step)) = self.in_flight.pop_front()
         {
             self.done.push(step.await??);
         }
-        self.in_flight.push_back(run.lane.spawn(work));
+        self.in_flight.push_back((heavy, run.lane.spawn(work)));
         Ok(())
+    }
+
+    fn is_full(&self, heavy: bool) -> bool {
+        let held = self.in_flight.iter().filter(|(heavy, _)| *heavy).count();
+        self.in_flight.len() >= self.threads * STEPS_PER_THREAD || heavy && held >= self.threads * HEAVY_STEPS_PER_THREAD
     }
 
     /// What all steps gave, in their order.
     pub(super) async fn finish(mut self) -> Result<Vec<T>> {
-        for step in self.in_flight {
+        for (_, step) in self.in_flight {
             self.done.push(step.await??);
         }
         Ok(self.done)

@@ -52,6 +52,13 @@ enum FetchedFrom<T> {
     Store(Bytes),
 }
 
+impl<T> Fetched<T> {
+    /// Whether it holds bytes that were just read.
+    pub(crate) fn is_stored(&self) -> bool {
+        matches!(self.source, FetchedFrom::Store(_))
+    }
+}
+
 /// One term's postings of one group that were fetched.
 pub(crate) struct FetchedList {
     key: BlockKey,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use pinyon_model::{DenseVector, Metadata, Record, Result, SparseVector};
 
 use super::{
-    block::{MetadataBlock, SparseBlock},
+    block::{Block, MetadataBlock, SparseBlock},
     codec::Malformed,
     dense::{DenseBlock, floats, rows_per_block},
     format::Section,
@@ -49,6 +49,32 @@ impl Stretch {
     }
 }
 
+/// Blocks of rows that are decoded before others get the thread: a millisecond of work.
+const BLOCKS_AT_ONCE: usize = 64;
+/// Dense vectors that are copied before others get the thread.
+const VECTORS_AT_ONCE: usize = 512;
+
+/// A block of rows of variable length.
+trait Rows: Block {
+    /// What one row is; empty where the row has none.
+    type Row: Default;
+    fn row(&self, within: u32) -> Result<Self::Row, Malformed>;
+}
+
+impl Rows for MetadataBlock {
+    type Row = Metadata;
+    fn row(&self, within: u32) -> Result<Metadata, Malformed> {
+        self.get(within)
+    }
+}
+
+impl Rows for SparseBlock {
+    type Row = Option<SparseVector>;
+    fn row(&self, within: u32) -> Result<Option<SparseVector>, Malformed> {
+        self.get(within)
+    }
+}
+
 impl SegmentReader {
     /// The records of these rows, in the order asked. Parts that are not wanted come back empty.
     pub(crate) async fn records(&self, rows: &[u32], parts: Parts) -> Result<Vec<Record>> {
@@ -59,55 +85,40 @@ impl SegmentReader {
         }
         if parts.values {
             let dense = self.dense_of(rows).await?;
-            let sparse = self.sparse_of(rows).await?;
+            let sparse = self.rows_of::<SparseBlock>(rows).await?;
             for (record, (dense, sparse)) in records.iter_mut().zip(dense.into_iter().zip(sparse)) {
                 (record.dense, record.sparse) = (dense, sparse);
             }
         }
         if parts.metadata {
-            for (record, metadata) in records.iter_mut().zip(self.metadata_of(rows).await?) {
+            for (record, metadata) in records.iter_mut().zip(self.rows_of::<MetadataBlock>(rows).await?) {
                 record.metadata = metadata;
             }
         }
         Ok(records)
     }
 
-    /// The metadata of these rows, in the order asked.
-    pub(crate) async fn metadata_of(&self, rows: &[u32]) -> Result<Vec<Metadata>> {
-        let (places, blocks) = self.places(Section::Metadata, rows);
-        let loaded = self.load::<MetadataBlock>(&blocks).await?;
-        let metadata = places.into_iter().map(|place| match place {
-            Some((at, within)) => loaded[at].get(within).map_err(|m| self.damaged(Section::Metadata, m)),
-            None => Ok(Metadata::default()),
-        });
-        metadata.collect()
-    }
-
-    async fn sparse_of(&self, rows: &[u32]) -> Result<Vec<Option<SparseVector>>> {
-        let (places, blocks) = self.places(Section::Sparse, rows);
-        let loaded = self.load::<SparseBlock>(&blocks).await?;
-        let sparse = places.into_iter().map(|place| match place {
-            Some((at, within)) => loaded[at].get(within).map_err(|m| self.damaged(Section::Sparse, m)),
-            None => Ok(None),
-        });
-        sparse.collect()
-    }
-
-    /// For each row, which of the returned blocks it is in and where, if in any.
-    fn places(&self, section: Section, rows: &[u32]) -> (Vec<Option<(usize, u32)>>, Vec<u32>) {
-        let directory = self.directory(section);
-        let found: Vec<Option<(u32, u32)>> = rows
-            .iter()
-            .map(|row| {
-                let block = directory.block_of(*row)?;
-                directory.get(block).map(|entry| (block, row - entry.first))
-            })
-            .collect();
-        let mut blocks: Vec<u32> = found.iter().flatten().map(|(block, _)| *block).collect();
-        blocks.sort_unstable();
-        blocks.dedup();
-        let places = found.into_iter().map(|f| f.map(|(block, within)| (blocks.partition_point(|b| *b < block), within)));
-        (places.collect(), blocks)
+    /// The rows of `B`'s section, in the order asked, some blocks at a time.
+    async fn rows_of<B: Rows>(&self, rows: &[u32]) -> Result<Vec<B::Row>> {
+        let directory = self.directory(B::SECTION);
+        let mut found: Vec<B::Row> = rows.iter().map(|_| B::Row::default()).collect();
+        let place = |(at, row): (usize, &u32)| {
+            let block = directory.block_of(*row)?;
+            directory.get(block).map(|entry| (block, row - entry.first, at))
+        };
+        let mut places: Vec<(u32, u32, usize)> = rows.iter().enumerate().filter_map(place).collect();
+        places.sort_unstable();
+        let by_block: Vec<&[(u32, u32, usize)]> = places.chunk_by(|a, b| a.0 == b.0).collect();
+        for group in by_block.chunks(BLOCKS_AT_ONCE) {
+            let blocks: Vec<u32> = group.iter().map(|places| places[0].0).collect();
+            for (block, places) in self.load::<B>(&blocks).await?.into_iter().zip(group) {
+                for (_, within, at) in *places {
+                    found[*at] = block.row(*within).map_err(|m| self.damaged(B::SECTION, m))?;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(found)
     }
 
     async fn dense_of(&self, rows: &[u32]) -> Result<Vec<Option<DenseVector>>> {
@@ -116,12 +127,15 @@ impl SegmentReader {
         wanted.sort_unstable();
         wanted.dedup();
         let mut vectors = BTreeMap::new();
-        for stretch in self.vectors(&wanted).await? {
-            let values = stretch.values();
-            for (ordinal, values) in (stretch.first..).zip(values.chunks_exact(self.dense().dimension)) {
-                let vector = DenseVector::new(values).map_err(|_| self.damaged(Section::Dense, Malformed("a vector is not valid")))?;
-                vectors.insert(ordinal, vector);
+        for wanted in wanted.chunks(VECTORS_AT_ONCE) {
+            for stretch in self.vectors(wanted).await? {
+                let values = stretch.values();
+                for (ordinal, values) in (stretch.first..).zip(values.chunks_exact(self.dense().dimension)) {
+                    let vector = DenseVector::new(values).map_err(|_| self.damaged(Section::Dense, Malformed("a vector is not valid")))?;
+                    vectors.insert(ordinal, vector);
+                }
             }
+            tokio::task::yield_now().await;
         }
         Ok(ordinals.into_iter().map(|o| o.and_then(|o| vectors.get(&o).cloned())).collect())
     }

@@ -59,7 +59,7 @@ impl Metadata {
         fields.extend(set.0.iter().map(|(k, v)| (k.clone(), v.clone())));
         Self::new(fields)
     }
-    /// Counted bytes: each key and text by its bytes, a number as 8, a boolean as 1.
+    /// Counted bytes: each key and text by its bytes, an element of a list at least 1, a number 8, a boolean 1.
     pub fn size_bytes(&self) -> usize {
         self.0.iter().map(|(k, v)| k.len() + v.size_bytes()).sum()
     }
@@ -75,7 +75,8 @@ impl MetadataValue {
             Self::String(s) => s.len(),
             Self::Number(_) => 8,
             Self::Bool(_) => 1,
-            Self::StringList(l) => l.iter().map(String::len).sum(),
+            // An empty text counts too: otherwise a list of them would be as long as the body allows.
+            Self::StringList(l) => l.iter().map(|s| s.len().max(1)).sum(),
         }
     }
 }
@@ -93,6 +94,13 @@ mod tests {
         let text = |n| MetadataValue::String("x".repeat(n));
         assert!(one("k", text(METADATA_BYTES_MAX - 1)).is_ok());
         assert!(one("k", text(METADATA_BYTES_MAX)).unwrap_err().message.contains("40960"));
+    }
+
+    #[test]
+    fn a_list_of_empty_texts_is_not_free() {
+        let list = |n| one("k", MetadataValue::StringList(vec![String::new(); n]));
+        assert!(list(METADATA_BYTES_MAX - 1).is_ok());
+        assert!(list(METADATA_BYTES_MAX).is_err());
     }
 
     #[test]

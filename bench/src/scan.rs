@@ -4,6 +4,7 @@
 //! the search: finding the blocks, scoring them, keeping the best, reading the ids of the matches.
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,6 +20,7 @@ use crate::{
     Failure,
     bandwidth::{Probe, TRIES},
     report::{Report, Target},
+    server::files_below,
     vectors::Values,
 };
 
@@ -26,6 +28,8 @@ use crate::{
 const SHARE_TARGET: f64 = 0.7;
 /// Records an upsert.
 const BATCH: usize = 1_000;
+/// How long no file may have changed for background work to be over.
+const QUIET: Duration = Duration::from_secs(3);
 
 /// What to search.
 #[derive(clap::Args)]
@@ -67,7 +71,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
         let index = engine.index(id, options);
         fill(&index, settings).await?;
         engine.flush_all().await?;
-        settle(&index, settings).await?;
+        settle(&index, settings, dir.path()).await?;
         let name = metric.as_str();
         for run in 0..settings.runs {
             let (mut bandwidth, mut seconds) = (0.0f64, f64::INFINITY);
@@ -104,14 +108,19 @@ async fn fill(index: &IndexHandle, settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Searches until the time a query takes no longer falls: compaction is over then, and the cache holds all.
-async fn settle(index: &IndexHandle, settings: &Settings) -> Result<(), Failure> {
-    let (mut best, mut since) = (f64::INFINITY, 0);
-    while since < 10 {
-        let seconds = search(index, settings, 0).await?;
-        since = if seconds < best * 0.95 { 0 } else { since + 1 };
-        best = best.min(seconds);
-        tokio::time::sleep(Duration::from_millis(100)).await;
+/// Waits until nothing is written any more, so that no compaction competes with the searches, and fills the cache.
+async fn settle(index: &IndexHandle, settings: &Settings, folder: &Path) -> Result<(), Failure> {
+    let mut files = files_below(folder)?;
+    loop {
+        tokio::time::sleep(QUIET).await;
+        let now = files_below(folder)?;
+        if now == files {
+            break;
+        }
+        files = now;
+    }
+    for _ in 0..TRIES {
+        search(index, settings, 0).await?;
     }
     Ok(())
 }

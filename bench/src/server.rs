@@ -1,8 +1,9 @@
 //! A real server in a process of its own, over a temporary directory.
 
 use std::{
+    collections::BTreeMap,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -84,18 +85,26 @@ impl Place {
 
     /// Bytes of all the files of the data directory.
     pub(crate) fn stored_bytes(&self) -> Result<u64, Failure> {
-        let (mut folders, mut bytes) = (vec![self.folder.path().join("data")], 0);
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder)? {
-                let entry = entry?;
-                match entry.metadata()? {
-                    meta if meta.is_dir() => folders.push(entry.path()),
-                    meta => bytes += meta.len(),
-                }
+        Ok(files_below(&self.folder.path().join("data"))?.values().sum())
+    }
+}
+
+/// Every file below a folder, and its size.
+pub(crate) fn files_below(folder: &Path) -> Result<BTreeMap<PathBuf, u64>, Failure> {
+    let (mut folders, mut files) = (vec![folder.to_owned()], BTreeMap::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            match entry.metadata() {
+                Ok(meta) if meta.is_dir() => folders.push(entry.path()),
+                Ok(meta) => drop(files.insert(entry.path(), meta.len())),
+                // Files come and go while a server or an engine works.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
             }
         }
-        Ok(bytes)
     }
+    Ok(files)
 }
 
 impl Server {

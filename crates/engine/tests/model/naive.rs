@@ -32,8 +32,8 @@ impl Namespace {
     }
 }
 
-/// Counted bytes: 4 a dense value, 8 a sparse pair, the id, and of the metadata each key and text by its bytes, a number as
-/// 8, a boolean as 1.
+/// Counted bytes: 4 a dense value, 8 a sparse pair, the id, and of the metadata each key and text by its bytes, an element of a
+/// list as at least 1, a number as 8, a boolean as 1.
 pub(crate) fn bytes(record: &Record) -> usize {
     let mut n = record.id.as_str().len();
     n += record.dense.as_ref().map_or(0, |v| v.as_slice().len() * 4);
@@ -44,7 +44,7 @@ pub(crate) fn bytes(record: &Record) -> usize {
             MetadataValue::String(s) => s.len(),
             MetadataValue::Number(_) => 8,
             MetadataValue::Bool(_) => 1,
-            MetadataValue::StringList(list) => list.iter().map(|s| s.len()).sum(),
+            MetadataValue::StringList(list) => list.iter().map(|s| if s.is_empty() { 1 } else { s.len() }).sum(),
         };
     }
     n

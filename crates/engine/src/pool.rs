@@ -99,6 +99,10 @@ impl Shared {
 
 impl Queue {
     fn put(&mut self, lane: u64, step: Step) {
+        // Nobody would run it: dropped, it tells whoever waits for it.
+        if self.closed {
+            return;
+        }
         let steps = self.steps.entry(lane).or_default();
         if steps.is_empty() {
             self.turns.push_back(lane);

@@ -338,4 +338,16 @@ mod golden {
         let found = crate::filter::rows(&pool.lane(), &reader, &Arc::new(filter)).await.unwrap();
         assert_eq!(found, (0..50).filter(|n| n % 3 == 1 && *n != 4).collect());
     }
+
+    /// A newer compressor may write other bytes: then the old file stays and is read, and a new one joins it.
+    #[tokio::test]
+    async fn format_1_is_what_is_written() {
+        let fixture = Fixture::new();
+        let info = fixture.write(&records(), 5, None).await;
+        let plain = fixture.plain(info.object).await;
+        if std::env::var_os("PINYON_WRITE_GOLDEN").is_some() {
+            std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/segment-1.plain"), &plain).unwrap();
+        }
+        assert!(plain == PLAIN, "the bytes of format 1 changed");
+    }
 }

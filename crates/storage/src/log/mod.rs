@@ -104,7 +104,9 @@ impl Log {
 
     /// Appends frames, at least one and each at most 256 MiB, with one write and one fsync; returns the last one's LSN. LSNs are
     /// consecutive, one a frame. Durable when it returns. After any error none of the frames counts for this log; `Full` and `Invalid`
-    /// are answered before anything is written, and after `Fenced` the log must be opened again.
+    /// are answered before anything is written, and after `Fenced` the log must be opened again. Before another error is answered, a
+    /// new file is begun that says where the last one ended, so that a restart does not replay what was refused; only if that
+    /// fails too, or the process dies first, a restart may find the refused frames, all or the first of them.
     pub async fn append(&mut self, frames: Vec<Bytes>, purpose: Purpose) -> Result<Lsn> {
         self.run(move |writer| writer.append(&frames, purpose)).await
     }

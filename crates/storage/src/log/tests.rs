@@ -161,6 +161,34 @@ fn after_a_failure_at_any_site_the_log_goes_on() {
     }
 }
 
+/// A write whose sync failed may be on disk in full. A restart right after it must not bring it back: its caller was told no.
+#[test]
+fn what_was_refused_is_not_replayed_by_a_restart() {
+    for site in [Site::LogWrite, Site::LogSync, Site::LogWriteFirst, Site::LogDirSync] {
+        for nth in 1..3 {
+            let bed = Bed::new();
+            let _faults = faults::install(bed.folder.path(), vec![Rule::once(site, nth, Fault::Eio)]);
+            let mut acked = Vec::new();
+            for n in 0..4 {
+                let text = n.to_string();
+                // Each append is the last of its open.
+                if bed.append(&mut bed.log(), &[&text]).is_ok() {
+                    acked.push(text);
+                }
+                assert_eq!(bed.texts(), acked, "{site:?} {nth}");
+            }
+            let mut log = bed.log();
+            for text in ["x", "y", "z"] {
+                if bed.append(&mut log, &[text]).is_ok() {
+                    acked.push(text.to_owned());
+                }
+            }
+            drop(log);
+            assert_eq!(bed.texts(), acked, "{site:?} {nth}");
+        }
+    }
+}
+
 #[test]
 fn a_full_disk_refuses_data_and_litters_nothing() {
     let bed = Bed::new();

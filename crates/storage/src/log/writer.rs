@@ -79,8 +79,20 @@ impl Writer {
         if self.current.as_ref().is_some_and(|c| c.end >= ROLL_BYTES) {
             self.before = self.current.take().map(|c| c.path);
         }
-        self.write(frames)?;
+        if let Err(error) = self.write(frames) {
+            self.close_refused();
+            return Err(error);
+        }
         Ok(self.last)
+    }
+
+    /// Begins a file whose header says that what was just refused does not count: its bytes may all be there, and a restart would
+    /// replay them. If that fails too, the next append does it, and until then the outcome is open.
+    fn close_refused(&mut self) {
+        if !self.fenced {
+            // The caller is told of the first error; this one changes nothing for him.
+            let _ = self.write(&[]);
+        }
     }
 
     fn refuse_fenced(&self) -> Result<()> {

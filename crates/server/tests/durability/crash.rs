@@ -7,7 +7,7 @@
 //! write, rename, sync and removal that the load reaches fail `PINYON_CRASH_VISITS` times (default 1).
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -92,24 +92,31 @@ fn every_site_fails_in_every_way() {
     server.create_index();
     server.kill();
     let mut random = Random::new(13);
-    let mut hit = BTreeSet::new();
+    let mut fired: BTreeMap<&str, u64> = visits.keys().map(|site| (site.as_str(), 0)).collect();
     let mut totals = Totals::default();
     for (site, count) in &visits {
         for way in ["kill", "eio", "enospc", "short"] {
             for _ in 0..times {
                 let nth = 1 + random.below((*count).min(40));
                 let fault = format!("{site}:{nth}:{way}");
-                let Some(server) = Server::try_start(&dir, &[("PINYON_FAULT", &fault)]) else {
-                    hit.insert(format!("{site} {way}"));
-                    continue;
-                };
-                totals += load_then_kill(server, &mut workers, Duration::from_millis(250));
-                hit.insert(format!("{site} {way}"));
+                let seen = dir.path().join("seen.txt");
+                let _ = std::fs::remove_file(&seen);
+                let env = [("PINYON_FAULT", fault.as_str()), ("PINYON_FAULT_COUNT", seen.to_str().expect("a plain path"))];
+                if let Some(server) = Server::try_start(&dir, &env) {
+                    totals += load_then_kill(server, &mut workers, Duration::from_millis(250));
+                }
+                let seen = std::fs::read_to_string(&seen).unwrap_or_default();
+                if seen.lines().filter(|line| line == site).count() as u64 >= nth {
+                    *fired.entry(site).or_default() += 1;
+                }
                 verify(&dir, &mut workers).kill();
             }
         }
     }
     println!("{} sites x 4 ways x {times}: {totals}; lost 0, phantoms 0, changed 0", visits.len());
-    println!("sites: {:?}", visits.keys().collect::<Vec<_>>());
-    assert_eq!(hit.len(), visits.len() * 4);
+    println!("how often the fault was met: {fired:?}");
+    // What only a first start visits is not met here; the storage crate's own sweep asserts that each of its sites is.
+    for site in ["LogWrite", "LogSync"] {
+        assert!(fired[site] > 0, "no fault of {site} was met: {fired:?}");
+    }
 }

@@ -11,12 +11,20 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod codes;
+mod dots;
+mod hadamard;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "x86_64")]
 mod prefetch;
+mod quantize;
 mod scalar;
+mod scan;
 mod sparse;
+
+pub use codes::{CodeBits, SCAN_BLOCK_LANES, ScanQuery, SecondQuery, pack_scan_block, scan_block_bytes};
+pub use quantize::Quantized;
 
 /// The term a sum is made of: the product of two coordinates.
 const DOT: bool = false;

@@ -14,6 +14,7 @@ mod avx512;
 mod codes;
 mod dots;
 mod hadamard;
+mod impacts;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "x86_64")]
@@ -41,8 +42,8 @@ pub enum Level {
     Scalar,
     /// x86-64 with AVX2 and FMA: four `f64` lanes.
     Avx2,
-    /// x86-64 with AVX-512 F and VL: eight `f64` lanes. VNNI and VPOPCNTDQ, which only scores of compressed vectors can
-    /// use, are not asked for.
+    /// x86-64 with AVX-512 F and VL: eight `f64` lanes. Codes are scanned 64 bytes at a time where there are BW, VBMI and
+    /// VNNI too, and as with AVX2 where not.
     Avx512,
     /// 64-bit ARM: two `f64` lanes.
     Neon,
@@ -50,11 +51,13 @@ pub enum Level {
 
 /// Proof that this CPU runs the instructions of a [`Level`], and the operations at that level.
 ///
-/// Make one with [`Kernels::detect`] at start and pass it on: it is as small as a byte.
+/// Make one with [`Kernels::detect`] at start and pass it on: it is two bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kernels {
     /// Private, because the `unsafe` calls below rely on it: only `all_available` sets it to anything but `Scalar`.
     level: Level,
+    /// At the level `Avx512`: the CPU also has BW, VBMI and VNNI, for the bytes of codes. Relied on in the same way.
+    bytes_in_512: bool,
 }
 
 impl Kernels {
@@ -65,7 +68,7 @@ impl Kernels {
 
     /// The level every CPU has.
     pub fn scalar() -> Self {
-        Self { level: Level::Scalar }
+        Self::of(Level::Scalar)
     }
 
     /// Every level this CPU has, slowest first. Never empty.
@@ -74,18 +77,26 @@ impl Kernels {
         let mut available = vec![Self::scalar()];
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                available.push(Self { level: Level::Avx2 });
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            if avx2 {
+                available.push(Self::of(Level::Avx2));
             }
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
-                available.push(Self { level: Level::Avx512 });
+            if avx2 && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
+                let bytes_in_512 = is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vbmi")
+                    && is_x86_feature_detected!("avx512vnni");
+                available.push(Self { level: Level::Avx512, bytes_in_512 });
             }
         }
         #[cfg(target_arch = "aarch64")]
         if std::arch::is_aarch64_feature_detected!("neon") {
-            available.push(Self { level: Level::Neon });
+            available.push(Self::of(Level::Neon));
         }
         available
+    }
+
+    fn of(level: Level) -> Self {
+        Self { level, bytes_in_512: false }
     }
 
     /// The level this value proves.

@@ -1,4 +1,6 @@
 //! Makes second codes: a vector to the grid points of the least angle to it.
+//!
+//! One loop serves all levels, compiled with the instructions of each; its sums are fixed, so that all give the same code.
 
 use crate::{CodeBits, Kernels};
 
@@ -29,13 +31,39 @@ impl Kernels {
     pub fn quantize(self, bits: CodeBits, residual: &[f32], out: &mut [u8]) -> Quantized {
         assert!(residual.len().is_multiple_of(64), "{} dimensions are not padded", residual.len());
         assert_eq!(out.len(), bits.code_bytes(residual.len()), "a code has another length");
-        match bits {
-            CodeBits::Four => quantize_4(residual, out),
-            CodeBits::Eight => quantize_8(residual, out),
+        match self.level {
+            // SAFETY: a value of this level is only made where the CPU was found to have AVX-512 F and VL.
+            #[cfg(target_arch = "x86_64")]
+            crate::Level::Avx512 => unsafe { quantize_avx512(bits, residual, out) },
+            // SAFETY: a value of this level is only made where the CPU was found to have AVX2 and FMA.
+            #[cfg(target_arch = "x86_64")]
+            crate::Level::Avx2 => unsafe { quantize_avx2(bits, residual, out) },
+            _ => quantize(bits, residual, out),
         }
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl")]
+fn quantize_avx512(bits: CodeBits, residual: &[f32], out: &mut [u8]) -> Quantized {
+    quantize(bits, residual, out)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn quantize_avx2(bits: CodeBits, residual: &[f32], out: &mut [u8]) -> Quantized {
+    quantize(bits, residual, out)
+}
+
+#[inline(always)]
+fn quantize(bits: CodeBits, residual: &[f32], out: &mut [u8]) -> Quantized {
+    match bits {
+        CodeBits::Four => quantize_4(residual, out),
+        CodeBits::Eight => quantize_8(residual, out),
+    }
+}
+
+#[inline(always)]
 fn quantize_4(residual: &[f32], out: &mut [u8]) -> Quantized {
     let (steps_per_unit, quantized) = best_grid::<8>(residual, &WIDTHS_4);
     let (low, high) = residual.split_at(out.len());
@@ -46,6 +74,7 @@ fn quantize_4(residual: &[f32], out: &mut [u8]) -> Quantized {
     quantized
 }
 
+#[inline(always)]
 fn quantize_8(residual: &[f32], out: &mut [u8]) -> Quantized {
     let (steps_per_unit, quantized) = best_grid::<128>(residual, &WIDTHS_8);
     for (byte, value) in out.iter_mut().zip(residual) {

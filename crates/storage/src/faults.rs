@@ -5,6 +5,7 @@
 //!   (SIGKILL before the act), `after` (SIGKILL after it), `torn` (half a write, then SIGKILL), `eio`, `enospc`, `short` (half a write,
 //!   then an error).
 //! - `PINYON_FAULT_COUNT=FILE`: the name of every site visited is appended, a line each.
+//! - `PINYON_FAULT_MET=FILE`: every fault met is appended, before it happens: site and kind, a line each.
 //! - `PINYON_NONCE_LOG=FILE`: every seal is appended: key fingerprint, nonce, hash of what was sealed.
 //! - `PINYON_FREE_FILE=FILE`: the file's number is taken for the free bytes of the file system.
 //! - `PINYON_NULL_CIPHER=1`: nothing is encrypted (all is still authenticated), so that a search for plaintext can be seen to find it.
@@ -90,6 +91,7 @@ type SharedPlan = Arc<Mutex<Plan>>;
 struct Global {
     plans: Mutex<Vec<SharedPlan>>,
     count: Option<Mutex<File>>,
+    met: Option<Mutex<File>>,
     nonces: Option<Mutex<File>>,
     free: Option<PathBuf>,
     null_cipher: bool,
@@ -111,6 +113,7 @@ static GLOBAL: LazyLock<Global> = LazyLock::new(|| {
     Global {
         plans: Mutex::new(plans),
         count: appended("PINYON_FAULT_COUNT"),
+        met: appended("PINYON_FAULT_MET"),
         nonces: appended("PINYON_NONCE_LOG"),
         free: var("PINYON_FREE_FILE").map(PathBuf::from),
         null_cipher: var("PINYON_NULL_CIPHER").is_some(),
@@ -163,6 +166,9 @@ fn due(site: Site, path: &Path) -> Option<Fault> {
             let n = *visits;
             found = found.or(plan.rules.iter().find(|r| r.site == site && (n == r.nth || r.on && n >= r.nth)).map(|r| r.fault));
         }
+    }
+    if let (Some(fault), Some(met)) = (found, &GLOBAL.met) {
+        let _ = locked(met).write_all(format!("{}:{fault:?}\n", site.name()).as_bytes());
     }
     found
 }

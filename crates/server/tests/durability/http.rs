@@ -1,18 +1,29 @@
 //! The smallest HTTP/1.1 client that can say "the connection died before the answer came".
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::TcpStream,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use serde_json::Value;
 
-/// A kept-alive connection to one host.
-pub(crate) struct Client {
-    host: String,
-    stream: Option<BufReader<TcpStream>>,
+/// Where requests go.
+enum Place {
+    Host(String),
+    Socket(PathBuf),
 }
+
+/// A kept-alive connection to one place.
+pub(crate) struct Client {
+    place: Place,
+    stream: Option<BufReader<Box<dyn Stream>>>,
+}
+
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
 
 /// An answer that came.
 #[derive(Debug)]
@@ -23,7 +34,17 @@ pub(crate) struct Answer {
 
 impl Client {
     pub(crate) fn new(host: &str) -> Self {
-        Self { host: host.to_owned(), stream: None }
+        Self { place: Place::Host(host.to_owned()), stream: None }
+    }
+
+    /// To the operator's socket of a running server.
+    pub(crate) fn operator(data_dir: &Path) -> Self {
+        Self { place: Place::Socket(data_dir.join("pinyon.sock")), stream: None }
+    }
+
+    /// Sends an operator's command.
+    pub(crate) fn command(&mut self, command: &Value) -> Option<Answer> {
+        self.send("POST", "/command", Some(command))
     }
 
     /// Sends one request. `None`: no whole answer came, so the operation may or may not have happened.
@@ -37,16 +58,13 @@ impl Client {
 
     fn try_send(&mut self, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
         if self.stream.is_none() {
-            let stream = TcpStream::connect(&self.host).ok()?;
-            stream.set_nodelay(true).ok()?;
-            stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
-            self.stream = Some(BufReader::new(stream));
+            self.stream = Some(BufReader::new(self.place.connect().ok()?));
         }
         let stream = self.stream.as_mut()?;
         let body = body.map(Value::to_string).unwrap_or_default();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nApi-Key: crash\r\nX-Pinecone-Api-Version: 2025-10\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            self.host,
+            self.place.host(),
             body.len()
         );
         stream.get_mut().write_all(&[head.as_bytes(), body.as_bytes()].concat()).ok()?;
@@ -71,6 +89,32 @@ impl Client {
         let mut bytes = vec![0; length];
         stream.read_exact(&mut bytes).ok()?;
         Some(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) })
+    }
+}
+
+impl Place {
+    fn connect(&self) -> io::Result<Box<dyn Stream>> {
+        let patience = Some(Duration::from_secs(60));
+        Ok(match self {
+            Place::Host(host) => {
+                let stream = TcpStream::connect(host)?;
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(patience)?;
+                Box::new(stream)
+            }
+            Place::Socket(path) => {
+                let stream = UnixStream::connect(path)?;
+                stream.set_read_timeout(patience)?;
+                Box::new(stream)
+            }
+        })
+    }
+
+    fn host(&self) -> &str {
+        match self {
+            Place::Host(host) => host,
+            Place::Socket(_) => "pinyon",
+        }
     }
 }
 

@@ -98,8 +98,8 @@ fn in_group(record: &Stored, group: u64) -> bool {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Totals {
     pub(crate) acknowledged: u64,
-    refused: u64,
-    cut_off: u64,
+    pub(crate) refused: u64,
+    pub(crate) cut_off: u64,
 }
 
 impl AddAssign for Totals {

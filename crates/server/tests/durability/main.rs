@@ -1,6 +1,8 @@
 //! What must survive: kills, failing disks, flipped bits, a lost catalog, a full disk; and what must never be found on disk.
 //! Each test starts the real binary, built with the feature `faults` of `storage`.
 
+mod catalog;
+mod control;
 mod crash;
 mod flips;
 mod full_disk;
@@ -10,6 +12,7 @@ mod plaintext;
 mod process;
 mod rebuild;
 mod sample;
+mod sites;
 
 /// A number from the environment, so that the same test has a short and a long form.
 pub(crate) fn setting(name: &str, default: u64) -> u64 {

@@ -1,9 +1,11 @@
 //! The real binary as a child process, with thresholds so small that flush and compaction run all the time.
 
 use std::{
+    fs,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -16,19 +18,29 @@ use crate::{http::Client, load::DIMENSION};
 pub(crate) struct Directory {
     folder: tempfile::TempDir,
     port: u16,
+    /// Held so that no other directory takes the same ports.
+    _claim: TcpListener,
     /// The size of the data's own small disk, in MiB.
     disk_mib: Option<u32>,
 }
 
 impl Directory {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder"), port: free_port_pair(), disk_mib: None }
+        let (port, _claim) = free_ports();
+        Self { folder: tempfile::tempdir().expect("a folder"), port, _claim, disk_mib: None }
     }
     /// A directory whose data lie on a disk of this size for as long as one server runs.
     pub(crate) fn on_a_small_disk(mib: u32) -> Self {
         let dir = Self { disk_mib: Some(mib), ..Self::new() };
-        std::fs::create_dir(dir.data()).expect("a folder");
+        fs::create_dir(dir.data()).expect("a folder");
         dir
+    }
+    /// Takes the data off the small disk as a kill at this moment would leave them, and ends the server.
+    pub(crate) fn leave_the_small_disk(&mut self, server: Server) {
+        server.signal("STOP");
+        copy(&server.disk(self), &self.data());
+        self.disk_mib = None;
+        server.kill();
     }
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
@@ -38,17 +50,26 @@ impl Directory {
     }
     /// What the last server said, at most 4,000 bytes.
     pub(crate) fn last_words(&self) -> String {
-        let log = std::fs::read(self.path().join("server.log")).unwrap_or_default();
+        let log = fs::read(self.path().join("server.log")).unwrap_or_default();
         String::from_utf8_lossy(&log[log.len().saturating_sub(4000)..]).into_owned()
+    }
+    /// In a folder of its own, which the first start makes.
+    fn root_key(&self) -> PathBuf {
+        self.path().join("config/root.key")
     }
     /// Runs an operator's command on the directory; whether it succeeded, and all it said.
     pub(crate) fn command(&self, words: &[&str]) -> (bool, String) {
+        self.command_with(words, &[])
+    }
+    /// The same, with settings in the environment.
+    pub(crate) fn command_with(&self, words: &[&str], env: &[(&str, &str)]) -> (bool, String) {
         let output = Command::new(binary())
             .args(words)
             .arg("--data-dir")
             .arg(self.data())
             .arg("--root-key-file")
-            .arg(self.path().join("root.key"))
+            .arg(self.root_key())
+            .envs(env.iter().copied())
             .stdin(Stdio::null())
             .output()
             .expect("the binary runs");
@@ -57,13 +78,35 @@ impl Directory {
     }
 }
 
-/// A port whose follower is free too: the control port and the first index's.
-fn free_port_pair() -> u16 {
+/// How many ports a directory has for itself: the control port, the indexes' after it, and the last, which claims them all.
+const PORTS: u16 = 40;
+
+/// Ports that no client is given by the system, so that a port stays free while a server is down.
+fn free_ports() -> (u16, TcpListener) {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
-        let first = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = first.local_addr().expect("an address").port();
-        if port < 65000 && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
-            return port;
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let slot = (std::process::id() as u16 % 500).wrapping_mul(7).wrapping_add(step) % 500;
+        let first = 11_000 + slot * PORTS;
+        let bind = |port: u16| TcpListener::bind(("127.0.0.1", port));
+        if let Ok(claim) = bind(first + PORTS - 1)
+            && (first..first + PORTS - 1).all(|port| bind(port).is_ok())
+        {
+            return (first, claim);
+        }
+    }
+}
+
+/// Copies a folder's files and folders.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder").flatten() {
+        let target = to.join(entry.file_name());
+        let kind = entry.file_type().expect("a type");
+        if kind.is_dir() {
+            copy(&entry.path(), &target);
+        } else if kind.is_file() {
+            fs::copy(entry.path(), target).expect("a copy");
         }
     }
 }
@@ -86,9 +129,28 @@ impl Server {
 
     /// `None` when the process ended before it was ready, as an injected fault may make it.
     pub(crate) fn try_start(dir: &Directory, env: &[(&str, &str)]) -> Option<Self> {
-        let log = std::fs::File::create(dir.path().join("server.log")).expect("a log file");
+        let mut server = Self::spawn(dir, "dev", &[], env);
+        let patience = Instant::now() + Duration::from_secs(60);
+        loop {
+            if server.is_gone() {
+                return None;
+            }
+            // With a damaged audit log it serves reads, is never ready for more, and says so; with a fault set it may not get ready.
+            match Client::new(&server.control_host()).send("GET", "/readyz", None).map(|a| a.status) {
+                Some(200) => return Some(server),
+                Some(503) if !env.is_empty() || dir.last_words().contains("is damaged") => return Some(server),
+                _ => {}
+            }
+            assert!(Instant::now() < patience, "the server neither started nor ended: {}", dir.last_words());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Starts the process in one of its modes and waits for nothing.
+    pub(crate) fn spawn(dir: &Directory, mode: &str, flags: &[&str], env: &[(&str, &str)]) -> Self {
+        let log = fs::File::create(dir.path().join("server.log")).expect("a log file");
         let config = dir.path().join("pinyon.toml");
-        std::fs::write(&config, include_str!("small.toml")).expect("a settings file");
+        fs::write(&config, include_str!("small.toml")).expect("a settings file");
         let mut command = match dir.disk_mib {
             None => Command::new(binary()),
             // A file system of its own, in a mount namespace that only this process sees and that goes with it.
@@ -100,33 +162,33 @@ impl Server {
             }
         };
         let child = command
-            .args(["dev", "--bind", "127.0.0.1", "--port", &dir.port.to_string(), "--data-dir"])
+            .args([mode, "--bind", "127.0.0.1", "--port", &dir.port.to_string()])
+            .args(flags)
+            .arg("--data-dir")
             .arg(dir.data())
             .arg("--config")
             .arg(&config)
             .arg("--root-key-file")
-            .arg(dir.path().join("root.key"))
+            .arg(dir.root_key())
             .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a handle"))
             .stderr(log)
             .spawn()
             .expect("the binary runs");
-        let mut server = Self { child, port: dir.port };
-        let patience = Instant::now() + Duration::from_secs(60);
-        loop {
-            if server.child.try_wait().expect("a child").is_some() {
-                return None;
-            }
-            // With a damaged audit log it serves reads, is never ready for more, and says so.
-            match Client::new(&server.control_host()).send("GET", "/readyz", None).map(|a| a.status) {
-                Some(200) => return Some(server),
-                Some(503) if dir.last_words().contains("is damaged") => return Some(server),
-                _ => {}
-            }
-            assert!(Instant::now() < patience, "the server neither started nor ended: {}", dir.last_words());
-            thread::sleep(Duration::from_millis(5));
-        }
+        Self { child, port: dir.port }
+    }
+
+    /// Whether the process has ended.
+    pub(crate) fn is_gone(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
+    }
+
+    /// The data directory as this process sees it, which may lie on a disk that it alone sees.
+    pub(crate) fn disk(&self, dir: &Directory) -> PathBuf {
+        let outside = dir.data();
+        let inside = outside.strip_prefix("/").expect("an absolute path");
+        PathBuf::from(format!("/proc/{}/root", self.child.id())).join(inside)
     }
 
     pub(crate) fn create_index(&self) {
@@ -147,7 +209,7 @@ impl Server {
     /// Waits for `moment`, or for the process to end by itself, then kills it if it still runs.
     pub(crate) fn kill_after(&mut self, moment: Duration) {
         let end = Instant::now() + moment;
-        while Instant::now() < end && self.child.try_wait().expect("a child").is_none() {
+        while Instant::now() < end && !self.is_gone() {
             thread::sleep(Duration::from_millis(1));
         }
         self.end();
@@ -159,10 +221,14 @@ impl Server {
 
     /// Asks it to stop, and expects it to leave with 0.
     pub(crate) fn terminate(mut self) {
-        let done = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
-        assert!(done.success());
+        self.signal("TERM");
         let status = self.child.wait().expect("a child");
         assert!(status.success(), "after SIGTERM: {status}");
+    }
+
+    fn signal(&self, name: &str) {
+        let done = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().expect("kill runs");
+        assert!(done.success());
     }
 
     fn end(&mut self) {

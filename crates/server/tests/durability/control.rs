@@ -19,6 +19,8 @@ use crate::{
 
 /// More of them would need more ports than a directory has.
 const INDEXES: u64 = 5;
+/// Several users together stay below the number that an organization may have.
+const PROJECTS: usize = 30;
 const ROLE: &str = "ProjectEditor";
 
 /// What a thing may be: one state when it is known.
@@ -95,6 +97,7 @@ impl Control {
             0..58 => self.index(control),
             58..88 => self.key(operator),
             88..96 if self.rotates => (Change::RootKey, operator.command(&json!({"command": "rotate-root"}))),
+            _ if self.projects.len() >= PROJECTS => self.key(operator),
             _ => {
                 let name = format!("{}-{}", self.name, self.clock);
                 let answer = operator.command(&json!({"command": "create-project", "name": name}));

@@ -7,15 +7,19 @@ use std::{
     collections::{HashMap, VecDeque},
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Wake, Waker},
     thread,
 };
 
+use futures_util::{
+    FutureExt,
+    future::{Either, select},
+};
 use pinyon_model::{Error, Result};
 use tokio::sync::oneshot;
 
@@ -49,9 +53,15 @@ impl Pool {
         let pool = Self { shared: Arc::clone(&shared), threads };
         for n in 0..threads {
             let shared = Arc::clone(&shared);
+            // Reading much is handed to the runtime's threads for that.
+            let runtime = tokio::runtime::Handle::try_current().ok();
+            let work = move || {
+                let _within = runtime.as_ref().map(tokio::runtime::Handle::enter);
+                shared.work();
+            };
             thread::Builder::new()
                 .name(format!("pinyon-search-{n}"))
-                .spawn(move || shared.work())
+                .spawn(work)
                 .map_err(|e| Error::internal(format!("Could not start a search thread: {e}")))?;
         }
         Ok(pool)
@@ -81,6 +91,12 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn queue(&self, lane: u64, step: Step) {
+        let refused = self.lock().put(lane, step);
+        self.wake.notify_one();
+        drop(refused);
+    }
+
     fn work(&self) {
         let mut queue = self.lock();
         loop {
@@ -98,16 +114,18 @@ impl Shared {
 }
 
 impl Queue {
-    fn put(&mut self, lane: u64, step: Step) {
-        // Nobody would run it: dropped, it tells whoever waits for it.
+    /// Queues a step; gives it back when nobody would run it. Dropped, it tells whoever waits for it, who may want the lock.
+    #[must_use]
+    fn put(&mut self, lane: u64, step: Step) -> Option<Step> {
         if self.closed {
-            return;
+            return Some(step);
         }
         let steps = self.steps.entry(lane).or_default();
         if steps.is_empty() {
             self.turns.push_back(lane);
         }
         steps.push_back(step);
+        None
     }
 
     fn take(&mut self) -> Option<Step> {
@@ -130,6 +148,23 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
+    /// Runs a future on the threads of the pool: where it waits for something, others get the thread. If what this returns is dropped,
+    /// so is the future.
+    pub(crate) fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Pending<T> {
+        let (mut done, pending) = oneshot::channel();
+        let whole = async move {
+            let work = pin!(AssertUnwindSafe(work).catch_unwind());
+            let outcome = match select(work, pin!(done.closed())).await {
+                Either::Left((outcome, _)) => outcome,
+                Either::Right(_) => return,
+            };
+            let _ = done.send(outcome);
+        };
+        let task = Task { shared: Arc::clone(&self.shared), lane: self.id, queued: AtomicBool::new(false), future: Mutex::new(Some(Box::pin(whole))) };
+        Arc::new(task).wake();
+        Pending(pending)
+    }
+
     /// Queues one step at once. If the returned future is dropped before the step began, the step is skipped.
     pub(crate) fn spawn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Pending<T> {
         let (done, pending) = oneshot::channel();
@@ -139,9 +174,40 @@ impl Lane {
                 let _ = done.send(catch_unwind(AssertUnwindSafe(work)));
             }
         };
-        self.shared.lock().put(self.id, Box::new(step));
-        self.shared.wake.notify_one();
+        self.shared.queue(self.id, Box::new(step));
         Pending(pending)
+    }
+}
+
+/// A future that runs on the pool, a step for each time that it has something to do.
+struct Task {
+    shared: Arc<Shared>,
+    lane: u64,
+    /// Whether a step waits that has not begun.
+    queued: AtomicBool,
+    /// None once it is done.
+    future: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            let (shared, lane) = (Arc::clone(&self.shared), self.lane);
+            shared.queue(lane, Box::new(move || self.poll()));
+        }
+    }
+}
+
+impl Task {
+    fn poll(self: Arc<Self>) {
+        self.queued.store(false, Ordering::Release);
+        let waker = Waker::from(Arc::clone(&self));
+        let mut future = self.future.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = future.as_mut()
+            && running.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
+        {
+            *future = None;
+        }
     }
 }
 
@@ -195,6 +261,30 @@ mod tests {
         let good = lane.spawn(|| 7);
         assert!(bad.await.is_err());
         assert_eq!(good.await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn a_future_gives_the_thread_to_others_where_it_waits() {
+        let pool = Pool::new(1).unwrap();
+        let (open, gate) = oneshot::channel::<u32>();
+        let waiting = pool.lane().run(async move { gate.await.unwrap() + 1 });
+        assert_eq!(pool.lane().spawn(|| 7).await.unwrap(), 7, "the one thread is free");
+        open.send(4).unwrap();
+        assert_eq!(waiting.await.unwrap(), 5);
+        assert!(pool.lane().run(async { panic!("on purpose") }).await.is_err() as bool);
+        assert_eq!(pool.lane().run(async { 3 }).await.unwrap(), 3);
+    }
+
+    #[tokio::test]
+    async fn an_abandoned_future_is_dropped() {
+        let pool = Pool::new(1).unwrap();
+        let (held, ended) = oneshot::channel::<()>();
+        let abandoned = pool.lane().run(async move {
+            std::future::pending::<()>().await;
+            drop(held);
+        });
+        drop(abandoned);
+        assert!(ended.await.is_err(), "what it held is gone");
     }
 
     #[tokio::test]

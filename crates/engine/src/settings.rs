@@ -21,6 +21,10 @@ pub struct EngineSettings {
     pub compact_dead_percent: u8,
     /// Bytes of the largest segment that a merge may write.
     pub segment_bytes: u64,
+    /// Dense vectors from which on a segment gets codes; smaller ones are searched exactly.
+    pub coded_vectors: usize,
+    /// Dense vectors from which on a segment's codes come in clusters.
+    pub clustered_vectors: usize,
     /// Flushes and compactions at once, in the whole engine.
     pub jobs: usize,
     /// Threads that compute queries; 0 takes one a core.
@@ -47,6 +51,8 @@ impl Default for EngineSettings {
             compact_segments: 4,
             compact_dead_percent: 30,
             segment_bytes: 2 << 30,
+            coded_vectors: 1_024,
+            clustered_vectors: 4_096,
             jobs: 2,
             query_threads: 0,
             cache_bytes: 256 << 20,

@@ -16,7 +16,7 @@ use super::{
     stored::Stored,
     version::{Segment, SegmentView},
 };
-use crate::segment::{SegmentInfo, SegmentOptions, SegmentWriter, deletes};
+use crate::segment::{CodesFrom, SegmentInfo, SegmentOptions, SegmentWriter, deletes};
 
 /// A frozen memtable as a segment.
 struct Flushed {
@@ -131,9 +131,11 @@ impl Namespace {
     }
 
     pub(super) async fn segment_writer(&self) -> Result<SegmentWriter> {
+        let settings = &self.shared.settings;
         let options = SegmentOptions {
             kernels: self.shared.kernels,
-            dimension: self.options.shape.dense.map(|(dimension, _)| dimension),
+            dense: self.options.shape.dense,
+            codes: CodesFrom { coded: settings.coded_vectors, clustered: settings.clustered_vectors },
             schema: self.schema.clone(),
         };
         SegmentWriter::create(&self.shared.sealed, &self.folder, &self.key, options, Purpose::Essential).await

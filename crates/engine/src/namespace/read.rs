@@ -13,7 +13,7 @@ use super::{
 use crate::{
     FetchAnswer, FetchPage, ListAnswer, QueryAnswer, filter,
     pool::Pool,
-    search::{self, Hit, MemoryRows, PreparedQuery, Search, Source},
+    search::{self, Effort, Hit, MemoryRows, PreparedQuery, Search, Source},
     segment::Parts,
     usage,
 };
@@ -150,6 +150,10 @@ impl Namespace {
         }
         let version = self.version();
         let answer = |matches| QueryAnswer { matches, usage: usage::query(version.bytes), max_indexed_lsn: version.lsn };
+        let effort = Effort {
+            factor: query.scan_factor.map_or(1.0, f64::from),
+            pool_max: query.max_candidates.map_or(usize::MAX, |n| n as usize),
+        };
         let parts = Parts { values: query.include_values, metadata: query.include_metadata };
         let (dense, sparse) = match query.target {
             QueryTarget::Vector { dense, sparse } => (dense, sparse),
@@ -160,9 +164,9 @@ impl Namespace {
         };
         let prepared = PreparedQuery::new(self.shared.kernels, &self.options.shape, dense, sparse)?;
         let filter = query.filter.filter(|f| !f.is_empty()).map(Arc::new);
-        let search = Search { query: Arc::new(prepared), filter, top_k: query.top_k.get() };
+        let search = Search { query: Arc::new(prepared), filter, top_k: query.top_k.get(), effort };
         let sources = version.sources();
-        let hits = search::search(&self.shared.pool, &search, &sources).await?;
+        let hits = search::search(&self.shared.pool, search, sources.clone()).await?;
         Ok(answer(matches(&sources, hits, parts).await?))
     }
 

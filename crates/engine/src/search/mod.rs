@@ -2,11 +2,14 @@
 //!
 //! Each source gives its best rows, best first; then these are put together. Scores are sums in `f64`, compared as the
 //! `f32` that is returned, and the id decides between equal ones, so that a search has one answer however it is cut.
-//! Computing happens in steps on the pool, reading between them.
+//! A segment with codes gives estimates instead; the best of those of all segments are then scored exactly, so that what is returned is
+//! exact in any case. A whole search runs on the pool, and gives the thread to others where it waits.
 
+mod coded;
 mod dense;
 mod memory;
 mod query;
+mod rerank;
 mod sparse;
 mod steps;
 mod top_k;
@@ -25,6 +28,7 @@ use crate::{
     pool::{Lane, Pool},
     segment::SegmentReader,
 };
+use coded::Estimate;
 use top_k::{Candidate, Floor};
 
 /// One place where records are.
@@ -50,6 +54,23 @@ pub(crate) struct Search {
     pub(crate) filter: Option<Arc<Filter>>,
     /// How many are wanted, at least one.
     pub(crate) top_k: usize,
+    /// How hard to look.
+    pub(crate) effort: Effort,
+}
+
+/// How hard to look in segments with codes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Effort {
+    /// Times the clusters and the pool that the segment's calibration asks for.
+    pub(crate) factor: f64,
+    /// At most so many vectors go from the scan to the second codes.
+    pub(crate) pool_max: usize,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { factor: 1.0, pool_max: usize::MAX }
+    }
 }
 
 /// One answer.
@@ -69,12 +90,18 @@ pub(crate) struct Hit {
 const SOURCES_AT_ONCE: usize = 4;
 
 /// The best records of all sources, best first. No id may be alive in two of them.
-pub(crate) async fn search(pool: &Pool, search: &Search, sources: &[Source]) -> Result<Vec<Hit>> {
-    let run = Run { lane: pool.lane(), threads: pool.threads(), search: search.clone(), floor: Arc::new(Floor::new()) };
-    // The futures are made before the first wait: a closure over a borrow, kept across it, would not be `Send` to the compiler.
-    let all: Vec<_> = sources.iter().map(|source| run.source(source)).collect();
-    let best: Vec<Vec<Candidate>> = stream::iter(all).buffered(SOURCES_AT_ONCE).try_collect().await?;
-    merge(search, sources, &best)
+pub(crate) async fn search(pool: &Pool, search: Search, sources: Vec<Source>) -> Result<Vec<Hit>> {
+    let lane = pool.lane();
+    let run = Run { lane: pool.lane(), threads: pool.threads(), search, floor: Arc::new(Floor::new()) };
+    lane.run(async move { run.all(&sources).await }).await?
+}
+
+/// What was found in one source.
+enum Found {
+    /// The best rows, best first.
+    Exact(Vec<Candidate>),
+    /// More rows than are wanted, whose exact scores are yet to be had.
+    Estimated(Vec<Estimate>),
 }
 
 /// The rows of a segment that count.
@@ -105,9 +132,17 @@ struct Run {
 }
 
 impl Run {
-    async fn source(&self, source: &Source) -> Result<Vec<Candidate>> {
+    async fn all(&self, sources: &[Source]) -> Result<Vec<Hit>> {
+        // The futures are made before the first wait: a closure over a borrow, kept across it, would not be `Send` to the compiler.
+        let all: Vec<_> = sources.iter().map(|source| self.source(source)).collect();
+        let found: Vec<Found> = stream::iter(all).buffered(SOURCES_AT_ONCE).try_collect().await?;
+        let best = self.exact(sources, found).await?;
+        merge(&self.search, sources, &best)
+    }
+
+    async fn source(&self, source: &Source) -> Result<Found> {
         let (reader, dead) = match source {
-            Source::Memory(rows) => return self.memory(rows).await,
+            Source::Memory(rows) => return Ok(Found::Exact(self.memory(rows).await?)),
             Source::Segment { reader, dead } => (reader, dead),
         };
         let allowed = match &self.search.filter {
@@ -116,12 +151,20 @@ impl Run {
                 let mut rows = filter::rows(&self.lane, reader, filter).await?;
                 rows -= &**dead;
                 if rows.is_empty() {
-                    return Ok(Vec::new());
+                    return Ok(Found::Exact(Vec::new()));
                 }
                 Allowed::Only(Arc::new(rows))
             }
         };
-        if self.search.query.is_dense() { self.dense(reader, allowed).await } else { self.sparse(reader, allowed).await }
+        if !self.search.query.is_dense() {
+            return Ok(Found::Exact(self.sparse(reader, allowed).await?));
+        }
+        if let Some(codes) = self.codes(reader).await?
+            && let Some(estimates) = self.estimate(reader, &codes, &allowed)
+        {
+            return Ok(Found::Estimated(estimates));
+        }
+        Ok(Found::Exact(self.dense(reader, allowed).await?))
     }
 }
 

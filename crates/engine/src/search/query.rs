@@ -3,6 +3,8 @@
 use pinyon_kernels::Kernels;
 use pinyon_model::{DenseVector, Error, Metric, Record, Result, SparseVector, VectorShape};
 
+use crate::segment::Rotation;
+
 /// What to score records with.
 ///
 /// Inside a search, records are compared by *rank*: the score as it is returned, turned round where lower is better. So
@@ -51,6 +53,29 @@ impl PreparedQuery {
     /// Whether dense vectors are what decides which records count.
     pub(super) fn is_dense(&self) -> bool {
         matches!(self.kind, Kind::Dense { .. })
+    }
+
+    /// Whether codes can tell records apart: a zero vector, or one beyond what factors are computed with, they cannot.
+    pub(super) fn can_use_codes(&self) -> bool {
+        match &self.kind {
+            Kind::Dense { metric: Metric::Cosine, norm, .. } => *norm > 0.0 && norm.is_finite(),
+            Kind::Dense { norm, .. } => (1e-15..=1e15).contains(norm),
+            Kind::Sparse(_) => false,
+        }
+    }
+
+    /// The dense vector as codes compare it: divided by its norm for cosine, and rotated.
+    pub(super) fn rotated(&self, rotation: &Rotation) -> Vec<f32> {
+        match &self.kind {
+            Kind::Dense { values, metric, norm, .. } => {
+                rotation.rotated(self.kernels, values, if *metric == Metric::Cosine { 1.0 / norm } else { 1.0 })
+            }
+            Kind::Sparse(_) => Vec::new(),
+        }
+    }
+
+    pub(super) fn kernels(&self) -> Kernels {
+        self.kernels
     }
 
     /// Bytes of a dense vector; 0 in a sparse query.

@@ -154,8 +154,8 @@ async fn run(case: &Case, pool: &Pool) -> Vec<Hit> {
     let memory: Vec<Option<Record>> = memory.map(|(r, p)| (*p == 2).then(|| r.clone())).rev().collect();
     sources.push(Source::Memory(Arc::new(Rows(memory))));
     let query = PreparedQuery::new(Kernels::detect(), &case.shape, case.dense.clone(), case.sparse.clone()).unwrap();
-    let wanted = Search { query: Arc::new(query), filter: case.filter.clone().map(Arc::new), top_k: case.top_k };
-    search(pool, &wanted, &sources).await.unwrap()
+    let wanted = Search { query: Arc::new(query), filter: case.filter.clone().map(Arc::new), top_k: case.top_k, effort: Effort::default() };
+    search(pool, wanted, sources.clone()).await.unwrap()
 }
 
 fn check(case: &Case, hits: &[Hit]) {

@@ -51,10 +51,24 @@ pub(crate) enum Section {
     FieldPages = 12,
     /// Each row's counted bytes.
     Sizes = 13,
+    /// How the codes of dense vectors were made, and what effort finds what.
+    CodesHead = 14,
+    /// The mean that codes are about, and the sizes of the clusters.
+    Clusters = 15,
+    /// Codes of the clusters' centres.
+    Centers = 16,
+    /// The vector of each slot.
+    CodedVectors = 17,
+    /// Blocked: 1-bit codes in scan blocks.
+    ScanCodes = 18,
+    /// Blocked: codes of more bits, a row for each slot.
+    SecondCodes = 19,
+    /// Blocked: for groups of rows, an order in which rows with the same indices lie together.
+    ImpactOrder = 20,
 }
 
 impl Section {
-    const ALL: [Section; 13] = [
+    const ALL: [Section; 20] = [
         Section::Statistics,
         Section::Ids,
         Section::Lsns,
@@ -68,6 +82,13 @@ impl Section {
         Section::FieldHeads,
         Section::FieldPages,
         Section::Sizes,
+        Section::CodesHead,
+        Section::Clusters,
+        Section::Centers,
+        Section::CodedVectors,
+        Section::ScanCodes,
+        Section::SecondCodes,
+        Section::ImpactOrder,
     ];
 
     /// What a message calls it.
@@ -86,6 +107,13 @@ impl Section {
             Section::FieldHeads => "field heads",
             Section::FieldPages => "field pages",
             Section::Sizes => "sizes",
+            Section::CodesHead => "head of the codes",
+            Section::Clusters => "clusters",
+            Section::Centers => "centers",
+            Section::CodedVectors => "coded vectors",
+            Section::ScanCodes => "scan codes",
+            Section::SecondCodes => "second codes",
+            Section::ImpactOrder => "impact order",
         }
     }
 
@@ -97,7 +125,10 @@ impl Section {
             | Section::PostingTerms
             | Section::Postings
             | Section::FieldHeads
-            | Section::FieldPages => BLOCKED,
+            | Section::FieldPages
+            | Section::ScanCodes
+            | Section::SecondCodes
+            | Section::ImpactOrder => BLOCKED,
             _ => 0,
         }
     }

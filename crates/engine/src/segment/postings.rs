@@ -13,12 +13,16 @@ use super::{
     block::{Block, Shape},
     codec::{Decoder, Encode, Malformed},
     format::Section,
+    impact_order::order_rows,
+    impacts::ImpactOrder,
 };
 
 /// Rows of a group at most.
 pub(crate) const GROUP_ROWS: u32 = 1 << 16;
 /// Postings after which a group ends early: it bounds what a writer holds.
 const GROUP_POSTINGS: usize = 4 << 20;
+/// Groups of fewer rows have no order of their own: a search looks at all of them as fast.
+const ORDERED_FROM: u32 = 512;
 /// Bytes of one posting.
 const POSTING: u64 = 2 + 4;
 
@@ -27,6 +31,8 @@ pub(crate) struct TermsBlock {
     indices: Box<[u32]>,
     /// How many postings come before each term's, and at the end how many there are.
     starts: Box<[u32]>,
+    /// The largest magnitude of each term's values.
+    largest: Box<[f32]>,
 }
 
 impl TermsBlock {
@@ -49,6 +55,11 @@ impl TermsBlock {
     pub(crate) fn len(&self) -> u32 {
         self.indices.len() as u32
     }
+
+    /// No value of this term's postings has a larger magnitude.
+    pub(crate) fn largest(&self, term: u32) -> f32 {
+        self.largest[term as usize]
+    }
 }
 
 impl Block for TermsBlock {
@@ -58,6 +69,7 @@ impl Block for TermsBlock {
         let mut from = Decoder::new(bytes);
         let terms = from.count(6)?;
         let (mut indices, mut starts) = (Vec::with_capacity(terms), Vec::with_capacity(terms + 1));
+        let mut largest = Vec::with_capacity(terms);
         let (mut next, mut start) = (0u64, 0u32);
         for _ in 0..terms {
             // Each index is stored as its distance from the least that could follow.
@@ -70,16 +82,15 @@ impl Block for TermsBlock {
                 return Err(Malformed("a term has too many postings or none"));
             }
             start = start.checked_add(count).ok_or(Malformed("it has too many postings"))?;
-            // The largest magnitude: a bound for searches that skip; an exact sum over all postings has no use for it.
-            from.f32()?;
+            largest.push(from.f32()?);
         }
         starts.push(start);
         from.finish()?;
-        Ok(Self { indices: indices.into(), starts: starts.into() })
+        Ok(Self { indices: indices.into(), starts: starts.into(), largest: largest.into() })
     }
 
     fn weight_bytes(&self) -> usize {
-        self.indices.len() * 8
+        self.indices.len() * 12
     }
 }
 
@@ -117,6 +128,11 @@ impl PostingList {
         }
     }
 
+    /// The rows and their values.
+    pub(crate) fn into_parts(self) -> (Box<[u16]>, Box<[f32]>) {
+        (self.rows, self.values)
+    }
+
     pub(crate) fn weight_bytes(&self) -> usize {
         self.rows.len() * POSTING as usize
     }
@@ -130,11 +146,20 @@ pub(crate) struct GroupBuilder {
     postings: Vec<(u32, u16, f32)>,
 }
 
-/// A finished group's two blocks.
+/// A group that has all its rows; its blocks are yet to be made.
+pub(crate) struct GroupRows {
+    first: u32,
+    rows: u32,
+    postings: Vec<(u32, u16, f32)>,
+}
+
+/// A finished group's blocks.
 pub(crate) struct Group {
     pub(crate) first: u32,
     pub(crate) terms: Vec<u8>,
     pub(crate) postings: Vec<u8>,
+    /// The order of its rows that helps a search skip, if it was asked for and there are enough rows.
+    pub(crate) order: Option<Vec<u8>>,
 }
 
 impl GroupBuilder {
@@ -152,30 +177,40 @@ impl GroupBuilder {
     }
 
     /// The group so far; the builder stands at the row after it then. Nothing if no row had a sparse vector.
-    pub(crate) fn take(&mut self) -> Option<Group> {
-        let first = self.first;
-        self.first += std::mem::take(&mut self.rows);
-        let mut all = std::mem::take(&mut self.postings);
-        if all.is_empty() {
-            return None;
-        }
+    pub(crate) fn take(&mut self) -> Option<GroupRows> {
+        let (first, rows) = (self.first, std::mem::take(&mut self.rows));
+        self.first += rows;
+        let postings = std::mem::take(&mut self.postings);
+        (!postings.is_empty()).then_some(GroupRows { first, rows, postings })
+    }
+}
+
+impl GroupRows {
+    /// Makes the blocks: up to seconds of work for a full group.
+    pub(crate) fn encode(self, ordered: bool) -> Group {
+        let mut all = self.postings;
         all.sort_unstable_by_key(|(index, row, _)| (*index, *row));
         let lists: Vec<&[(u32, u16, f32)]> = all.chunk_by(|a, b| a.0 == b.0).collect();
         let mut terms = Vec::with_capacity(lists.len() * 8);
         let mut postings = Vec::with_capacity(all.len() * POSTING as usize);
         terms.put_varint(lists.len() as u64);
         let mut next = 0u64;
-        for list in lists {
+        for list in &lists {
             let index = u64::from(list[0].0);
             terms.put_varint(index - next);
             next = index + 1;
             terms.put_varint(list.len() as u64);
-            let max_abs = list.iter().fold(0f32, |max, (_, _, v)| max.max(v.abs()));
-            terms.extend_from_slice(&max_abs.to_le_bytes());
+            let largest = list.iter().fold(0f32, |most, (_, _, v)| most.max(v.abs()));
+            terms.extend_from_slice(&largest.to_le_bytes());
             list.iter().for_each(|(_, row, _)| postings.extend_from_slice(&row.to_le_bytes()));
             list.iter().for_each(|(_, _, value)| postings.extend_from_slice(&value.to_le_bytes()));
         }
-        Some(Group { first, terms, postings })
+        let order = (ordered && self.rows >= ORDERED_FROM).then(|| {
+            let rows: Vec<u16> = all.iter().map(|(_, row, _)| *row).collect();
+            let lists = lists.iter().scan(&rows[..], |rest, list| rest.split_off(..list.len()));
+            ImpactOrder::encode(&order_rows(self.rows as usize, lists))
+        });
+        Group { first: self.first, terms, postings, order }
     }
 }
 
@@ -195,7 +230,7 @@ mod tests {
         builder.push(Some(&sparse(&[(0, 1.0), (u32::MAX, 2.0)])));
         builder.push(None);
         builder.push(Some(&sparse(&[(0, -3.0), (7, 4.0)])));
-        let group = builder.take().unwrap();
+        let group = builder.take().unwrap().encode(true);
         let terms = TermsBlock::decode(&group.terms, &shape()).unwrap();
         assert_eq!(terms.postings_len(), group.postings.len() as u64);
         assert_eq!((terms.find(0), terms.find(7), terms.find(u32::MAX), terms.find(1)), (Some(0), Some(1), Some(2), None));
@@ -207,6 +242,6 @@ mod tests {
         assert_eq!(scores, [12.0, 0.0, -30.0]);
         assert!(PostingList::decode(&group.postings[..12], 2).is_err(), "row 2 of two rows");
         builder.push(Some(&sparse(&[(3, 1.0)])));
-        assert_eq!(builder.take().unwrap().first, 3);
+        assert_eq!(builder.take().unwrap().encode(false).first, 3);
     }
 }

@@ -9,10 +9,12 @@ use std::{
 use bytes::Bytes;
 use pinyon_model::{Lsn, ObjectId, RecordId, Result};
 use pinyon_storage::{DataKey, ObjectKind, SealedReader, SealedStore};
+use tokio::sync::OnceCell;
 
 use super::{
     block::{self, Block, Shape},
     codec::Malformed,
+    codes::Codes,
     damaged,
     dense::DenseLayout,
     fields::FieldNames,
@@ -39,6 +41,8 @@ pub(crate) struct SegmentReader {
     kept: Mutex<HashSet<BlockKey>>,
     pub(super) table: Table,
     resident: Resident,
+    /// Read with the first dense search.
+    pub(super) codes: OnceCell<Option<Arc<Codes>>>,
 }
 
 /// A block that was fetched: from the cache, or as stored bytes that are yet to be decoded.
@@ -91,7 +95,7 @@ impl SegmentReader {
         footer.table.check(&table).map_err(bad("table"))?;
         let table = Table::decode(&table, footer.table.offset).map_err(bad("table"))?;
         let resident = read_resident(&sealed, &name, &table, footer.table.offset, tail_at, &tail).await?;
-        Ok(Self { sealed, name, object, cache, kept: Mutex::default(), table, resident })
+        Ok(Self { sealed, name, object, cache, kept: Mutex::default(), table, resident, codes: OnceCell::new() })
     }
 
     /// The object's name, for messages.
@@ -141,17 +145,20 @@ impl SegmentReader {
     pub(super) fn sealed(&self) -> &SealedReader {
         &self.sealed
     }
+    pub(super) fn cache(&self) -> &BlockCache {
+        &self.cache
+    }
     pub(super) fn directory(&self, section: Section) -> &Directory {
         self.resident.directory(section)
     }
     pub(super) fn damaged(&self, section: Section, malformed: Malformed) -> pinyon_model::Error {
         damaged(&self.name, section.name(), malformed)
     }
-    fn key(&self, section: Section, block: u64) -> BlockKey {
+    pub(super) fn key(&self, section: Section, block: u64) -> BlockKey {
         BlockKey { object: self.object, section: section as u16, block }
     }
 
-    fn keep<T: Send + Sync + 'static>(&self, key: BlockKey, block: &Arc<T>, weight_bytes: usize) {
+    pub(super) fn keep<T: Send + Sync + 'static>(&self, key: BlockKey, block: &Arc<T>, weight_bytes: usize) {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
         self.cache.insert(key, Arc::clone(block), weight_bytes);
     }
@@ -237,17 +244,20 @@ impl SegmentReader {
         self.directory(Section::Postings).len()
     }
 
+    /// Where the postings of a group begin.
+    pub(super) fn postings_at(&self, group: u32, terms: &TermsBlock) -> Result<u64> {
+        let extent = self.directory(Section::Postings).get(group).map(|entry| entry.extent);
+        let fitting = extent.filter(|extent| extent.len == terms.postings_len());
+        fitting.map(|extent| extent.offset).ok_or_else(|| self.damaged(Section::Postings, Malformed("its length does not fit the terms")))
+    }
+
     /// The postings of these terms of one group, in the order asked, read in one batch.
     pub(crate) async fn fetch_lists(&self, group: u32, terms: &TermsBlock, wanted: &[u32]) -> Result<Vec<FetchedList>> {
-        let bad = || self.damaged(Section::Postings, Malformed("its length does not fit the terms"));
-        let extent = self.directory(Section::Postings).get(group).map(|entry| entry.extent).ok_or_else(bad)?;
-        if extent.len != terms.postings_len() {
-            return Err(bad());
-        }
+        let offset = self.postings_at(group, terms)?;
         let key = |term: u32| self.key(Section::Postings, u64::from(group) << 32 | u64::from(term));
         let cached: Vec<Option<Arc<PostingList>>> = wanted.iter().map(|term| self.cache.get(&key(*term))).collect();
         let missing = wanted.iter().zip(&cached).filter(|(_, c)| c.is_none());
-        let at = |range: Range<u64>| extent.offset + range.start..extent.offset + range.end;
+        let at = |range: Range<u64>| offset + range.start..offset + range.end;
         let ranges: Vec<Range<u64>> = missing.map(|(term, _)| at(terms.list_at(*term))).collect();
         let mut read = self.read_ranges(&ranges).await?.into_iter();
         let rows = self.group(group).len() as u32;

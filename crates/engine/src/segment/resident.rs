@@ -55,7 +55,7 @@ impl Statistics {
 }
 
 /// Sections that are read when a segment is opened.
-pub(crate) const RESIDENT: [Section; 12] = [
+pub(crate) const RESIDENT: [Section; 15] = [
     Section::Statistics,
     Section::Ids,
     Section::Lsns,
@@ -68,6 +68,9 @@ pub(crate) const RESIDENT: [Section; 12] = [
     Section::Postings,
     Section::FieldHeads,
     Section::FieldPages,
+    Section::ScanCodes,
+    Section::SecondCodes,
+    Section::ImpactOrder,
 ];
 
 /// The resident part.
@@ -85,6 +88,9 @@ pub(crate) struct Resident {
     postings: Directory,
     heads: Directory,
     pages: Directory,
+    scan_codes: Directory,
+    second_codes: Directory,
+    orders: Directory,
 }
 
 impl Resident {
@@ -118,6 +124,9 @@ impl Resident {
             postings: directory(Section::Postings)?,
             heads: directory(Section::FieldHeads)?,
             pages: directory(Section::FieldPages)?,
+            scan_codes: directory(Section::ScanCodes)?,
+            second_codes: directory(Section::SecondCodes)?,
+            orders: directory(Section::ImpactOrder)?,
             shape: Shape { rows, dimension: statistics.dimension as usize, field_pages: 0 },
         };
         resident.checked(table)
@@ -135,6 +144,10 @@ impl Resident {
         let plain = self.postings.iter().all(|b| u64::from(b.raw_len) == b.extent.len);
         if !same_rows || !plain {
             return Err((Section::Postings, Malformed("its groups are not those of the terms")));
+        }
+        let group = |first| self.postings.iter().any(|group| group.first == first);
+        if !self.orders.iter().all(|order| group(order.first)) {
+            return Err((Section::ImpactOrder, Malformed("an order is not that of a group")));
         }
         let beyond = |d: &Directory| d.iter().last().is_some_and(|b| b.first >= self.statistics.rows);
         for (section, directory) in
@@ -161,6 +174,9 @@ impl Resident {
             Section::Postings => &self.postings,
             Section::FieldHeads => &self.heads,
             Section::FieldPages => &self.pages,
+            Section::ScanCodes => &self.scan_codes,
+            Section::SecondCodes => &self.second_codes,
+            Section::ImpactOrder => &self.orders,
             _ => &NONE,
         }
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use pinyon_kernels::Kernels;
 use pinyon_model::{
-    DenseVector, Dimension, ErrorCode, Lsn, Metadata, MetadataSchema, MetadataValue, ObjectId, Record, RecordId, SparseVector,
+    DenseVector, Dimension, ErrorCode, Lsn, Metadata, MetadataSchema, MetadataValue, Metric, ObjectId, Record, RecordId, SparseVector,
 };
 use pinyon_storage::{ChunkSize, DataKey, MemoryStore, ObjectKind, Purpose, SealedStore};
 use proptest::prelude::*;
@@ -19,6 +19,12 @@ pub(crate) struct Fixture {
     pub(crate) cache: Arc<BlockCache>,
 }
 
+const CODES: CodesFrom = CodesFrom { coded: 50, clustered: 100 };
+
+fn cosine(dimension: u32) -> Option<(Dimension, Metric)> {
+    Dimension::new(dimension).ok().map(|dimension| (dimension, Metric::Cosine))
+}
+
 pub(crate) const DIR: &str = "ns";
 
 impl Fixture {
@@ -28,7 +34,7 @@ impl Fixture {
     }
 
     pub(crate) async fn write(&self, records: &[Record], dimension: u32, schema: Option<MetadataSchema>) -> SegmentInfo {
-        let options = SegmentOptions { kernels: Kernels::detect(), dimension: Dimension::new(dimension).ok(), schema };
+        let options = SegmentOptions { kernels: Kernels::detect(), dense: cosine(dimension), codes: CODES, schema };
         let mut writer = SegmentWriter::create(&self.store, DIR, &self.key, options, Purpose::Data).await.unwrap();
         for (n, record) in records.iter().enumerate() {
             writer.push(record, lsn(n)).await.unwrap();
@@ -48,7 +54,7 @@ impl Fixture {
     /// Seals these bytes as if they were a segment.
     async fn seal(&self, plain: &[u8]) -> ObjectId {
         let mut writer =
-            self.store.writer(DIR, ObjectKind::SEGMENT, format::FORMAT, &self.key, ChunkSize::KIB_16, Purpose::Data).await.unwrap();
+            self.store.writer(DIR, ObjectKind::SEGMENT, format::FORMAT, &self.key, ChunkSize::KIB_4, Purpose::Data).await.unwrap();
         writer.write(plain).await.unwrap();
         writer.finish().await.unwrap().id
     }
@@ -222,7 +228,7 @@ async fn only_the_schemas_fields_are_indexed() {
 async fn a_writer_refuses_what_does_not_belong() {
     let fixture = Fixture::new();
     let begin = || async {
-        let options = SegmentOptions { kernels: Kernels::detect(), dimension: Dimension::new(2).ok(), schema: None };
+        let options = SegmentOptions { kernels: Kernels::detect(), dense: cosine(2), codes: CODES, schema: None };
         SegmentWriter::create(&fixture.store, DIR, &fixture.key, options, Purpose::Data).await.unwrap()
     };
     let mut writer = begin().await;

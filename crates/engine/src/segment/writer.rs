@@ -4,13 +4,15 @@
 //! keeps resident, and the filter index.
 
 use pinyon_kernels::Kernels;
-use pinyon_model::{Dimension, Error, Lsn, MetadataSchema, ObjectId, Record, Result};
+use pinyon_model::{Dimension, Error, Lsn, MetadataSchema, Metric, ObjectId, Record, Result};
 use pinyon_storage::{ChunkSize, DataKey, ObjectKind, Purpose, SealedStore, SealedWriter};
 use roaring::RoaringBitmap;
 
 use super::{
     block::{RowsBlockBuilder, compress},
-    codec, column,
+    codec,
+    codes::{CodesBuilder, CodesFrom},
+    codes_section, column,
     dense::{self, DenseBlockBuilder},
     field_builder::FieldsBuilder,
     format::{self, BlockEntry, Directory, Extent, Footer, MAGIC, Section, Table},
@@ -24,8 +26,10 @@ use crate::error::stored;
 pub(crate) struct SegmentOptions {
     /// How to compute norms.
     pub(crate) kernels: Kernels,
-    /// Values of a dense vector; none in a sparse index.
-    pub(crate) dimension: Option<Dimension>,
+    /// Values of a dense vector, and how they are compared; none in a sparse index.
+    pub(crate) dense: Option<(Dimension, Metric)>,
+    /// Which segments get codes.
+    pub(crate) codes: CodesFrom,
     /// Which metadata fields to index; all without one.
     pub(crate) schema: Option<MetadataSchema>,
 }
@@ -53,6 +57,7 @@ pub(crate) struct SegmentWriter {
     dense: DenseBlockBuilder,
     dense_rows: RoaringBitmap,
     dense_blocks: Directory,
+    codes: Option<CodesBuilder>,
     metadata: RowsSection,
     sparse: RowsSection,
     sparse_rows: u32,
@@ -74,7 +79,7 @@ struct RowsSection {
 }
 
 /// The object, and how much of it is written.
-struct Output {
+pub(super) struct Output {
     writer: SealedWriter,
     offset: u64,
 }
@@ -82,14 +87,16 @@ struct Output {
 impl SegmentWriter {
     /// Begins a segment in folder `dir`.
     pub(crate) async fn create(store: &SealedStore, dir: &str, key: &DataKey, options: SegmentOptions, purpose: Purpose) -> Result<Self> {
-        let writer = store.writer(dir, ObjectKind::SEGMENT, format::FORMAT, key, ChunkSize::KIB_16, purpose).await.map_err(stored)?;
+        // Small chunks: a search reads a handful of single vectors, and pays for each whole chunk.
+        let writer = store.writer(dir, ObjectKind::SEGMENT, format::FORMAT, key, ChunkSize::KIB_4, purpose).await.map_err(stored)?;
         let mut out = Output { writer, offset: 0 };
         out.put(&MAGIC).await?;
         Ok(Self {
             out,
-            dense: DenseBlockBuilder::new(options.kernels, options.dimension.map_or(0, Dimension::get)),
+            dense: DenseBlockBuilder::new(options.kernels, options.dense.map_or(0, |(dimension, _)| dimension.get())),
             dense_rows: RoaringBitmap::new(),
             dense_blocks: Directory::default(),
+            codes: options.dense.map(|(dimension, metric)| CodesBuilder::new(options.kernels, metric, dimension.get(), options.codes)),
             metadata: RowsSection::default(),
             sparse: RowsSection::default(),
             sparse_rows: 0,
@@ -117,6 +124,7 @@ impl SegmentWriter {
         self.fields.push(row, &record.metadata);
         if let Some(vector) = &record.dense {
             self.dense.push(vector);
+            self.codes.iter_mut().for_each(|codes| codes.push(vector.as_slice()));
             self.dense_rows.insert(row);
         }
         self.metadata.block.push(|out| {
@@ -170,6 +178,7 @@ impl SegmentWriter {
         out.directory(&mut table, Section::PostingTerms, &self.terms).await?;
         out.directory(&mut table, Section::Postings, &self.postings).await?;
         out.fields(&mut table, self.fields).await?;
+        codes_section::write(&mut out, &mut table, self.codes).await?;
         let bytes = table.encode();
         let extent = out.put(&bytes).await?;
         out.put(&Footer { table: extent }.encode()).await?;
@@ -226,7 +235,7 @@ impl Output {
         Ok(extent)
     }
 
-    async fn block(&mut self, directory: &mut Directory, stored: &[u8], raw_len: usize, first: u32) -> Result<()> {
+    pub(super) async fn block(&mut self, directory: &mut Directory, stored: &[u8], raw_len: usize, first: u32) -> Result<()> {
         if raw_len as u64 > format::BLOCK_LEN_MAX {
             return Err(Error::internal("A block of a segment is longer than its format allows"));
         }
@@ -237,12 +246,12 @@ impl Output {
         Ok(())
     }
 
-    async fn section(&mut self, table: &mut Table, section: Section, bytes: &[u8]) -> Result<()> {
+    pub(super) async fn section(&mut self, table: &mut Table, section: Section, bytes: &[u8]) -> Result<()> {
         table.add(section, self.put(bytes).await?);
         Ok(())
     }
 
-    async fn directory(&mut self, table: &mut Table, section: Section, directory: &Directory) -> Result<()> {
+    pub(super) async fn directory(&mut self, table: &mut Table, section: Section, directory: &Directory) -> Result<()> {
         if directory.is_empty() {
             return Ok(());
         }

@@ -1,0 +1,188 @@
+//! Dense search of a segment by its codes: which clusters to visit, their best by scan code, and the best of those by second code.
+//!
+//! How far to look is the segment's calibration's to say. A filter that leaves one row in n makes the best k of what matches about the best
+//! k·n of everything, so it is answered as that; and where what matches lies far from the query, more clusters are visited, until as
+//! large a share of it was seen as would be of everything. When few rows match, the second codes of all of them are asked.
+
+use std::{cmp::Ordering, sync::Arc};
+
+use pinyon_model::Result;
+use roaring::RoaringBitmap;
+
+use super::{Allowed, Run};
+use crate::segment::{CodeQuery, Codes, SegmentReader};
+
+/// A vector and what its score comes to by its codes; higher is better, and over segments of one namespace they compare.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Estimate {
+    pub(super) estimate: f32,
+    pub(super) ordinal: u32,
+}
+
+/// Orders estimates, better first; of equal ones the lower ordinal, and so the lower id.
+pub(super) fn better(a: &Estimate, b: &Estimate) -> Ordering {
+    b.estimate.total_cmp(&a.estimate).then(a.ordinal.cmp(&b.ordinal))
+}
+
+/// How many vectors are scored exactly to find the best `top_k`.
+pub(super) fn reread(top_k: usize) -> usize {
+    top_k + (top_k / 5).max(top_k.min(10)).max(20usize.saturating_sub(top_k))
+}
+
+/// When more than this many vectors, and an eighth of what matches, would be scored exactly, all of what matches is.
+const REREAD_MAX: usize = 4_096;
+/// What asking one second code costs, in scan codes.
+const SECOND_COST: f64 = 16.0;
+/// What a visit to a cluster costs beside its codes, in scan codes.
+const VISIT_COST: f64 = 32.0;
+/// Matching rows that are looked up to learn where in the clusters they lie.
+const SAMPLES: u64 = 256;
+/// From this share of matching rows on they are taken to lie where all rows do.
+const EVERYWHERE: f64 = 0.5;
+
+impl Run {
+    /// The codes to search a segment by, if it has any and this query can use them.
+    pub(super) async fn codes(&self, reader: &Arc<SegmentReader>) -> Result<Option<Arc<Codes>>> {
+        let fit = self.search.query.sparse().is_none() && self.search.query.can_use_codes();
+        if fit { reader.codes().await } else { Ok(None) }
+    }
+
+    /// The best of a segment by its codes; none if all that is allowed should be scored instead.
+    pub(super) fn estimate(&self, reader: &SegmentReader, codes: &Codes, allowed: &Allowed) -> Option<Vec<Estimate>> {
+        let matching = matching(reader, codes, allowed);
+        let reread = reread(self.search.top_k);
+        if reread as u64 >= matching || reread > REREAD_MAX && reread as u64 * 8 > matching {
+            return None;
+        }
+        let rotated = self.search.query.rotated(codes.rotation());
+        let query = CodeQuery::new(self.search.query.kernels(), codes, &rotated);
+        let mut walk = Walk { reader, codes, allowed, query, bases: Vec::new() };
+        walk.query.bases(codes, &mut walk.bases);
+        let share = matching as f64 / f64::from(codes.vectors());
+        let factor = self.search.effort.factor;
+        let (clusters, _) = codes.head().effort(self.search.top_k as f64 / share);
+        let (_, pool) = codes.head().effort(self.search.top_k as f64);
+        let clusters = ((clusters * factor).ceil() as usize).clamp(1, codes.clusters() as usize);
+        let pool = ((pool * factor).ceil() as usize).min(self.search.effort.pool_max).max(reread);
+        let visited = clusters as f64 / f64::from(codes.clusters());
+        let scan_cost = visited * f64::from(codes.vectors()) + clusters as f64 * VISIT_COST;
+        let slots = match allowed {
+            Allowed::Only(rows) if matching as f64 * SECOND_COST <= scan_cost => walk.slots_of(rows),
+            _ => walk.scan(clusters, visited, share, pool),
+        };
+        Some(walk.second(slots, reread))
+    }
+}
+
+/// How many vectors count.
+fn matching(reader: &SegmentReader, codes: &Codes, allowed: &Allowed) -> u64 {
+    match allowed {
+        Allowed::Except(dead) => u64::from(codes.vectors()).saturating_sub(dead.len()),
+        Allowed::Only(rows) if codes.vectors() == reader.rows() => rows.len(),
+        Allowed::Only(rows) => reader.dense().ordinals(rows).len() as u64,
+    }
+}
+
+/// One search of one segment's codes.
+struct Walk<'a> {
+    reader: &'a SegmentReader,
+    codes: &'a Codes,
+    allowed: &'a Allowed,
+    query: CodeQuery,
+    /// By cluster.
+    bases: Vec<f32>,
+}
+
+impl Walk<'_> {
+    /// The slots of these rows.
+    fn slots_of(&self, rows: &RoaringBitmap) -> Vec<u32> {
+        let slots = self.codes.slot_of();
+        let layout = self.reader.dense();
+        rows.iter().filter_map(|row| layout.ordinal(row)).map(|ordinal| slots[ordinal as usize]).collect()
+    }
+
+    /// The slots of the best `pool` by scan code in the nearest clusters.
+    fn scan(&self, clusters: usize, visited: f64, share: f64, pool: usize) -> Vec<u32> {
+        let least = self.least_base(clusters, visited, share);
+        let mut order: Vec<u32> = self.codes.all_centers().iter().copied().filter(|c| self.bases[*c as usize] >= least).collect();
+        order.sort_unstable_by(|a, b| self.bases[*b as usize].total_cmp(&self.bases[*a as usize]).then(a.cmp(b)));
+        let mut found: Vec<(u32, f32)> = Vec::with_capacity(4 * pool + 64);
+        let mut floor = f32::NEG_INFINITY;
+        let everything = matches!(self.allowed, Allowed::Except(dead) if dead.is_empty());
+        for cluster in order {
+            let before = found.len();
+            self.query.scan(self.codes, cluster, self.bases[cluster as usize], floor, &mut found);
+            if !everything {
+                self.drop_not_allowed(&mut found, before);
+            }
+            if found.len() >= 2 * pool + 32 {
+                floor = self.cut(&mut found, pool);
+            }
+        }
+        self.cut(&mut found, pool);
+        found.into_iter().map(|(slot, _)| slot).collect()
+    }
+
+    fn drop_not_allowed(&self, found: &mut Vec<(u32, f32)>, from: usize) {
+        let layout = self.reader.dense();
+        let mut kept = from;
+        for at in from..found.len() {
+            if self.allowed.contains(layout.row(self.codes.ordinal(found[at].0))) {
+                found[kept] = found[at];
+                kept += 1;
+            }
+        }
+        found.truncate(kept);
+    }
+
+    /// Leaves the best `pool`; what is below the result has no chance any more.
+    fn cut(&self, found: &mut Vec<(u32, f32)>, pool: usize) -> f32 {
+        if found.len() <= pool {
+            return f32::NEG_INFINITY;
+        }
+        let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then_with(|| self.codes.ordinal(a.0).cmp(&self.codes.ordinal(b.0)));
+        let (_, last, _) = found.select_nth_unstable_by(pool - 1, order);
+        let floor = last.1;
+        found.truncate(pool);
+        floor
+    }
+
+    /// The base that a cluster must have to be visited.
+    fn least_base(&self, clusters: usize, visited: f64, share: f64) -> f32 {
+        let mut bases = self.bases.clone();
+        let (_, nth, _) = bases.select_nth_unstable_by(clusters - 1, |a, b| b.total_cmp(a));
+        let nth = *nth;
+        match self.allowed {
+            Allowed::Only(rows) if share < EVERYWHERE => nth.min(self.base_of_share(rows, visited)),
+            _ => nth,
+        }
+    }
+
+    /// The base down to which clusters hold this share of these rows, by a sample of them.
+    fn base_of_share(&self, rows: &RoaringBitmap, share: f64) -> f32 {
+        let samples = rows.len().min(SAMPLES);
+        let row = |n: u64| rows.select((n * rows.len() / samples) as u32);
+        let slots = self.codes.slot_of();
+        let ordinals = (0..samples).filter_map(row).filter_map(|row| self.reader.dense().ordinal(row));
+        let mut bases: Vec<f32> =
+            ordinals.map(|ordinal| self.bases[self.codes.cluster_of(slots[ordinal as usize]) as usize]).collect();
+        if bases.is_empty() {
+            return f32::INFINITY;
+        }
+        let at = ((bases.len() as f64 * share).ceil() as usize).clamp(1, bases.len()) - 1;
+        *bases.select_nth_unstable_by(at, |a, b| b.total_cmp(a)).1
+    }
+
+    /// The best `count` of these slots by second code.
+    fn second(&self, slots: Vec<u32>, count: usize) -> Vec<Estimate> {
+        let mut estimates: Vec<f32> = slots.iter().map(|slot| self.bases[self.codes.cluster_of(*slot) as usize]).collect();
+        self.query.second(self.codes, &slots, &mut estimates);
+        let estimate = |(slot, estimate): (u32, f32)| Estimate { estimate, ordinal: self.codes.ordinal(slot) };
+        let mut best: Vec<Estimate> = slots.into_iter().zip(estimates).map(estimate).collect();
+        if best.len() > count {
+            best.select_nth_unstable_by(count - 1, better);
+            best.truncate(count);
+        }
+        best
+    }
+}

@@ -1,0 +1,244 @@
+//! Balanced clusters: a two-level k-means, the bound on sizes, and who belongs where.
+//!
+//! The upper level cuts the vectors into about √k parts, each of which is cut by a k-means over its own members alone; then every vector
+//! goes to the nearest centre among the parts nearest to it. So the work grows with n·√k, and only one part's vectors are ever
+//! in memory in full. Distances are Euclidean, over the vectors as [`Vectors`] makes them ready for the metric.
+
+use std::sync::{Mutex, PoisonError};
+
+use pinyon_kernels::Kernels;
+
+use super::{chance::Chance, parallel, vectors::Vectors};
+
+/// Rounds of a k-means.
+const ROUNDS: usize = 8;
+/// Vectors that a k-means learns from, for each centre.
+const SAMPLE_EACH: usize = 192;
+/// Parts of the upper level among whose centres a vector's nearest is looked for.
+const PARTS_EACH: usize = 8;
+/// Vectors whose distances are computed together.
+const TILE: usize = 64;
+/// Vectors that a thread takes at a time.
+const CHUNK: usize = 4_096;
+/// A cluster of more than this many times the mean size is split.
+const SIZE_MAX_FACTOR: usize = 4;
+
+/// Centres, row-major, and what is needed to find the nearest.
+struct Centers {
+    padded: usize,
+    values: Vec<f32>,
+    /// Half of each squared norm: the nearest centre has the greatest `<v, c> - |c|²/2`.
+    halves: Vec<f32>,
+}
+
+impl Centers {
+    fn new(padded: usize, values: Vec<f32>) -> Self {
+        let halves = values.chunks_exact(padded).map(|c| c.iter().map(|v| v * v).sum::<f32>() / 2.0).collect();
+        Self { padded, values, halves }
+    }
+
+    fn len(&self) -> usize {
+        self.halves.len()
+    }
+
+    /// For each of `rows` (row-major) calls `take` with its place and what it scores at each centre, greatest nearest.
+    fn score(&self, kernels: Kernels, rows: &[f32], mut take: impl FnMut(usize, &[f32])) {
+        let mut dots = vec![0.0; TILE * self.len()];
+        for (tile, rows) in rows.chunks(TILE * self.padded).enumerate() {
+            let count = rows.len() / self.padded;
+            let dots = &mut dots[..count * self.len()];
+            kernels.dots_f32(self.padded, rows, &self.values, dots);
+            for (row, scores) in dots.chunks_exact_mut(self.len()).enumerate() {
+                scores.iter_mut().zip(&self.halves).for_each(|(score, half)| *score -= half);
+                take(tile * TILE + row, scores);
+            }
+        }
+    }
+}
+
+fn greatest(scores: &[f32]) -> (usize, f32) {
+    scores.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (n, s)| if *s > best.1 { (n, *s) } else { best })
+}
+
+/// A k-means over `rows` (row-major): at most `k` centres.
+fn train(kernels: Kernels, padded: usize, rows: &[f32], k: usize, chance: &mut Chance) -> Centers {
+    let count = rows.len() / padded;
+    let row = |n: usize| &rows[n * padded..(n + 1) * padded];
+    let first = chance.sample(k.max(1), count);
+    let mut centers = Centers::new(padded, first.iter().flat_map(|n| row(*n as usize)).copied().collect());
+    if centers.len() < 2 {
+        return Centers::new(padded, mean(padded, rows));
+    }
+    for _ in 0..ROUNDS {
+        let mut sums = vec![0f32; centers.values.len()];
+        let mut sizes = vec![0u32; centers.len()];
+        let mut last = vec![0usize; centers.len()];
+        centers.score(kernels, rows, |n, scores| {
+            let (nearest, _) = greatest(scores);
+            sizes[nearest] += 1;
+            last[nearest] = n;
+            sums[nearest * padded..(nearest + 1) * padded].iter_mut().zip(row(n)).for_each(|(sum, value)| *sum += value);
+        });
+        for (sum, size) in sums.chunks_exact_mut(padded).zip(&sizes) {
+            sum.iter_mut().for_each(|sum| *sum /= size.max(&1).to_owned() as f32);
+        }
+        // A centre that nobody is nearest to takes a member of the largest cluster.
+        for empty in (0..sizes.len()).filter(|n| sizes[*n] == 0) {
+            let largest = (0..sizes.len()).max_by_key(|n| sizes[*n]).unwrap_or(0);
+            sums[empty * padded..(empty + 1) * padded].copy_from_slice(row(last[largest]));
+            last[largest] = chance.below(count);
+        }
+        centers = Centers::new(padded, sums);
+    }
+    centers
+}
+
+fn mean(padded: usize, rows: &[f32]) -> Vec<f32> {
+    let mut sums = vec![0f64; padded];
+    rows.chunks_exact(padded).for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value)));
+    let count = (rows.len() / padded).max(1) as f64;
+    sums.into_iter().map(|sum| (sum / count) as f32).collect()
+}
+
+/// One cluster.
+pub(crate) struct Cluster {
+    /// Of [`Vectors::padded`] values.
+    pub(crate) center: Vec<f32>,
+    /// Its vectors, ascending; at least one.
+    pub(crate) members: Vec<u32>,
+}
+
+/// Cuts the vectors into about `k` clusters, none of which has more than a few times the mean size.
+pub(crate) fn clusters(vectors: &Vectors, k: usize, seed: u64) -> Vec<Cluster> {
+    let everything: Vec<u32> = (0..vectors.len() as u32).collect();
+    let mut clusters = if k < 2 { vec![of(vectors, everything)] } else { two_levels(vectors, &everything, k, seed) };
+    let most = (vectors.len().div_ceil(k.max(1)) * SIZE_MAX_FACTOR).max(TILE);
+    if clusters.iter().any(|cluster| cluster.members.len() > most) {
+        clusters = clusters.into_iter().flat_map(|cluster| split(vectors, cluster, most, seed)).collect();
+    }
+    clusters
+}
+
+fn two_levels(vectors: &Vectors, everything: &[u32], k: usize, seed: u64) -> Vec<Cluster> {
+    let (kernels, padded) = (vectors.kernels(), vectors.padded());
+    let mut chance = Chance::new(seed);
+    let parts = (k as f64).sqrt().round().max(1.0) as usize;
+    let sample = chance.sample(parts * SAMPLE_EACH, everything.len());
+    let upper = train(kernels, padded, &vectors.gather(&sample), parts, &mut chance);
+    let nearest_parts = nearest_parts(vectors, &upper);
+    let mut members: Vec<Vec<u32>> = vec![Vec::new(); upper.len()];
+    nearest_parts.iter().enumerate().for_each(|(n, parts)| members[usize::from(parts[0])].push(n as u32));
+    let lower: Vec<Mutex<Centers>> = (0..upper.len()).map(|_| Mutex::new(Centers::new(padded, Vec::new()))).collect();
+    parallel::for_each(members.iter().zip(&lower).enumerate(), |(part, (members, place))| {
+        let mut chance = Chance::new(seed ^ (part as u64 + 1));
+        let k = (members.len() * k).div_ceil(everything.len());
+        let sample: Vec<u32> = chance.sample(k * SAMPLE_EACH, members.len()).iter().map(|n| members[*n as usize]).collect();
+        if !sample.is_empty() {
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = train(kernels, padded, &vectors.gather(&sample), k, &mut chance);
+        }
+    });
+    let lower: Vec<Centers> = lower.into_iter().map(|place| place.into_inner().unwrap_or_else(PoisonError::into_inner)).collect();
+    let members = nearest_centers(vectors, &nearest_parts, &lower);
+    let filled: Vec<Vec<u32>> = members.into_iter().filter(|members| !members.is_empty()).collect();
+    let clusters: Vec<Mutex<Option<Cluster>>> = filled.iter().map(|_| Mutex::new(None)).collect();
+    parallel::for_each(filled.into_iter().zip(&clusters), |(members, place)| {
+        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(of(vectors, members));
+    });
+    clusters.into_iter().filter_map(|place| place.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+}
+
+fn of(vectors: &Vectors, members: Vec<u32>) -> Cluster {
+    let mut sums = vec![0f64; vectors.padded()];
+    let mut row = vec![0f32; vectors.padded()];
+    for member in &members {
+        vectors.read(*member, &mut row);
+        sums.iter_mut().zip(&row).for_each(|(sum, value)| *sum += f64::from(*value));
+    }
+    let count = members.len().max(1) as f64;
+    Cluster { center: sums.into_iter().map(|sum| (sum / count) as f32).collect(), members }
+}
+
+type Parts = [u16; PARTS_EACH];
+/// No part.
+const NONE: u16 = u16::MAX;
+
+/// For each vector the nearest parts, nearest first.
+fn nearest_parts(vectors: &Vectors, upper: &Centers) -> Vec<Parts> {
+    let mut all = vec![[NONE; PARTS_EACH]; vectors.len()];
+    parallel::for_each(all.chunks_mut(TILE).enumerate(), |(chunk, places)| {
+        let first = (chunk * TILE) as u32;
+        let rows = vectors.gather(&(first..first + places.len() as u32).collect::<Vec<_>>());
+        let mut ranked: Vec<(f32, u16)> = Vec::with_capacity(upper.len());
+        upper.score(vectors.kernels(), &rows, |n, scores| {
+            ranked.clear();
+            ranked.extend(scores.iter().zip(0..).map(|(score, part)| (*score, part)));
+            let order = |a: &(f32, u16), b: &(f32, u16)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+            if ranked.len() > PARTS_EACH {
+                ranked.select_nth_unstable_by(PARTS_EACH, order);
+                ranked.truncate(PARTS_EACH);
+            }
+            ranked.sort_unstable_by(order);
+            places[n].iter_mut().zip(&ranked).for_each(|(place, (_, part))| *place = *part);
+        });
+    });
+    all
+}
+
+/// The members of each centre of each part: every vector goes to the nearest centre in the parts nearest to it.
+fn nearest_centers(vectors: &Vectors, nearest_parts: &[Parts], lower: &[Centers]) -> Vec<Vec<u32>> {
+    let padded = vectors.padded();
+    let firsts: Vec<u32> = lower.iter().scan(0, |next, part| Some(std::mem::replace(next, *next + part.len() as u32))).collect();
+    let mut best: Vec<(u32, f32)> = vec![(0, f32::NEG_INFINITY); vectors.len()];
+    parallel::for_each(best.chunks_mut(CHUNK).zip(nearest_parts.chunks(CHUNK)).enumerate(), |(chunk, (best, parts))| {
+        let first = (chunk * CHUNK) as u32;
+        let rows = vectors.gather(&(first..first + best.len() as u32).collect::<Vec<_>>());
+        let mut by_part: Vec<(u16, u32)> = (0..).zip(parts).flat_map(|(n, parts)| parts.map(|part| (part, n))).collect();
+        by_part.retain(|(part, _)| *part != NONE);
+        by_part.sort_unstable();
+        let mut tile = Vec::with_capacity(TILE * padded);
+        for same in by_part.chunk_by(|a, b| a.0 == b.0) {
+            let part = usize::from(same[0].0);
+            if lower[part].len() == 0 {
+                continue;
+            }
+            for group in same.chunks(TILE) {
+                tile.clear();
+                group.iter().for_each(|(_, n)| tile.extend_from_slice(&rows[*n as usize * padded..(*n as usize + 1) * padded]));
+                lower[part].score(vectors.kernels(), &tile, |at, scores| {
+                    let (center, score) = greatest(scores);
+                    let best = &mut best[group[at].1 as usize];
+                    if score > best.1 {
+                        *best = (firsts[part] + center as u32, score);
+                    }
+                });
+            }
+        }
+    });
+    let mut members = vec![Vec::new(); lower.iter().map(Centers::len).sum()];
+    best.iter().enumerate().for_each(|(n, (center, _))| members[*center as usize].push(n as u32));
+    members
+}
+
+/// Cuts a cluster of more than `most` members by a k-means of its own; where that does not help, because they are all alike, by
+/// their order, around one centre.
+fn split(vectors: &Vectors, cluster: Cluster, most: usize, seed: u64) -> Vec<Cluster> {
+    if cluster.members.len() <= most {
+        return vec![cluster];
+    }
+    let (kernels, padded) = (vectors.kernels(), vectors.padded());
+    let mut chance = Chance::new(seed ^ cluster.members.len() as u64);
+    let k = cluster.members.len().div_ceil(most / 2);
+    let sample: Vec<u32> = chance.sample(k * SAMPLE_EACH, cluster.members.len()).iter().map(|n| cluster.members[*n as usize]).collect();
+    let centers = train(kernels, padded, &vectors.gather(&sample), k, &mut chance);
+    let mut parts: Vec<Vec<u32>> = vec![Vec::new(); centers.len()];
+    for members in cluster.members.chunks(CHUNK) {
+        centers.score(kernels, &vectors.gather(members), |n, scores| parts[greatest(scores).0].push(members[n]));
+    }
+    let parts = parts.into_iter().filter(|members| !members.is_empty()).map(|members| of(vectors, members));
+    parts.flat_map(|part| if part.members.len() > most { cut(part, most) } else { vec![part] }).collect()
+}
+
+fn cut(cluster: Cluster, most: usize) -> Vec<Cluster> {
+    let piece = |members: &[u32]| Cluster { center: cluster.center.clone(), members: members.to_vec() };
+    cluster.members.chunks(most).map(piece).collect()
+}

@@ -1,0 +1,77 @@
+//! A query as the codes of one segment are asked with it.
+
+use pinyon_kernels::{CodeBits, Kernels, ScanQuery, SecondQuery};
+use pinyon_model::Metric;
+
+use super::resident::Codes;
+
+/// The query, moved as the segment's vectors are, quantized for both kinds of code.
+pub(crate) struct CodeQuery {
+    kernels: Kernels,
+    pub(crate) scan: ScanQuery,
+    second: SecondQuery,
+    centers: SecondQuery,
+    /// What every estimate of the segment lacks: with it, estimates of several segments compare.
+    constant: f32,
+}
+
+impl CodeQuery {
+    /// `rotated` is the query (for cosine: divided by its norm) after the rotation of the segment's seed.
+    pub(crate) fn new(kernels: Kernels, codes: &Codes, rotated: &[f32]) -> Self {
+        let head = codes.head();
+        let mean = codes.mean();
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        let of = |values: &[f32], constant: f64| Self {
+            kernels,
+            scan: ScanQuery::new(values),
+            second: SecondQuery::new(values, head.bits),
+            centers: SecondQuery::new(values, CodeBits::Eight),
+            constant: constant as f32,
+        };
+        match head.metric {
+            Metric::Cosine | Metric::Dotproduct => of(rotated, dot(mean, rotated)),
+            Metric::Euclidean => {
+                let moved: Vec<f32> = rotated.iter().zip(mean).map(|(query, mean)| query - mean).collect();
+                of(&moved, -dot(&moved, &moved) / 2.0)
+            }
+        }
+    }
+
+    /// The base of every cluster: the estimate of a member is this and what its own codes add. Greater is nearer.
+    pub(crate) fn bases(&self, codes: &Codes, bases: &mut Vec<f32>) {
+        let rows = codes.all_centers();
+        bases.clear();
+        bases.resize(rows.len(), self.constant);
+        estimate_rows(self.kernels, CodeBits::Eight, &self.centers, codes.centers(), rows, bases);
+    }
+
+    /// Adds to `estimates`, which hold the bases, what the second codes of `slots` say.
+    pub(crate) fn second(&self, codes: &Codes, slots: &[u32], estimates: &mut [f32]) {
+        estimate_rows(self.kernels, codes.head().bits, &self.second, codes.second(), slots, estimates);
+    }
+
+    /// Scans the codes of a cluster, and appends the slots, with their estimates, that are not below `floor`.
+    pub(crate) fn scan(&self, codes: &Codes, cluster: u32, base: f32, floor: f32, out: &mut Vec<(u32, f32)>) {
+        self.kernels.scan_codes(&self.scan, codes.scan(cluster), codes.slots(cluster).start, base, floor, out);
+    }
+}
+
+/// Rows are a code, an addend and a factor.
+fn estimate_rows(kernels: Kernels, bits: CodeBits, query: &SecondQuery, rows: &[u8], numbers: &[u32], estimates: &mut [f32]) {
+    const AT_ONCE: usize = 256;
+    let code = bits.code_bytes(query.values.len());
+    let stride = code + 8;
+    let mut sums = [0i32; AT_ONCE];
+    for (numbers, estimates) in numbers.chunks(AT_ONCE).zip(estimates.chunks_mut(AT_ONCE)) {
+        let sums = &mut sums[..numbers.len()];
+        kernels.code_sums(bits, &query.values, rows, stride, numbers, sums);
+        for ((number, sum), estimate) in numbers.iter().zip(sums).zip(estimates) {
+            let at = *number as usize * stride + code;
+            let Some((addend, factor)) = rows.get(at..at + 8).and_then(|b| Some((b.first_chunk::<4>()?, b.last_chunk::<4>()?))) else {
+                continue;
+            };
+            let (addend, factor) = (f32::from_le_bytes(*addend), f32::from_le_bytes(*factor));
+            *estimate += addend + factor * (query.scale * *sum as f32 + query.offset);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The codes of one open segment, in RAM.
+
+use std::{ops::Range, sync::OnceLock};
+
+use pinyon_kernels::{CodeBits, SCAN_BLOCK_LANES, scan_block_bytes};
+
+use super::{head::Head, rotation::Rotation};
+use crate::segment::codec::Malformed;
+
+/// Stored parts, as read.
+pub(crate) struct Parts {
+    pub(crate) head: Head,
+    /// The mean, f32 × padded.
+    pub(crate) mean: Vec<u8>,
+    /// Sizes of the clusters, u32 each.
+    pub(crate) sizes: Vec<u8>,
+    pub(crate) centers: Vec<u8>,
+    /// The ordinal of each slot, u32 each.
+    pub(crate) rows: Vec<u8>,
+    pub(crate) scan: Vec<u8>,
+    /// None while they are being made: only scan codes are asked then.
+    pub(crate) second: Option<Vec<u8>>,
+}
+
+/// The codes. A *slot* is a vector's place in the order of clusters and, within one, of ordinals.
+pub(crate) struct Codes {
+    head: Head,
+    rotation: Rotation,
+    mean: Vec<f32>,
+    /// The first slot of each cluster, and the end of the last.
+    starts: Vec<u32>,
+    /// The first scan block of each cluster, and the end of the last.
+    blocks: Vec<u32>,
+    centers: Vec<u8>,
+    all_centers: Vec<u32>,
+    ordinals: Vec<u32>,
+    cluster_of: Vec<u32>,
+    scan: Vec<u8>,
+    second: Vec<u8>,
+    /// The slot of each ordinal, once a filter needs it.
+    slot_of: OnceLock<Vec<u32>>,
+}
+
+fn numbers(bytes: &[u8]) -> Vec<u32> {
+    bytes.as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect()
+}
+
+impl Codes {
+    /// Puts the parts together; nothing vouches for them but their checksums.
+    pub(crate) fn new(parts: Parts) -> Result<Self, Malformed> {
+        let Parts { head, mean, sizes, centers, rows, scan, second } = parts;
+        let (padded, clusters) = (head.padded as usize, head.clusters as usize);
+        let mean: Vec<f32> = mean.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        let sizes = numbers(&sizes);
+        if mean.len() != padded || sizes.len() != clusters || centers.len() != clusters * head.row_bytes(CodeBits::Eight) {
+            return Err(Malformed("its parts do not fit the number of clusters"));
+        }
+        let (mut starts, mut blocks) = (vec![0u32], vec![0u32]);
+        let mut cluster_of = Vec::with_capacity(head.vectors as usize);
+        for (cluster, size) in (0u32..).zip(&sizes) {
+            let start = starts.last().copied().unwrap_or(0);
+            let end = start.checked_add(*size).filter(|end| *end <= head.vectors).ok_or(Malformed("its clusters hold too many vectors"))?;
+            starts.push(end);
+            blocks.push(blocks.last().copied().unwrap_or(0) + size.div_ceil(SCAN_BLOCK_LANES as u32));
+            cluster_of.resize(end as usize, cluster);
+        }
+        let ordinals = numbers(&rows);
+        let scan_len = blocks.last().copied().unwrap_or(0) as usize * scan_block_bytes(padded);
+        let vectors = head.vectors as usize;
+        let second_fits = second.as_ref().is_none_or(|second| second.len() == vectors * head.row_bytes(head.bits));
+        if cluster_of.len() != vectors || ordinals.len() != vectors || !second_fits || scan.len() != scan_len {
+            return Err(Malformed("its parts do not fit the number of vectors"));
+        }
+        if ordinals.iter().any(|ordinal| *ordinal >= head.vectors) {
+            return Err(Malformed("it names a vector that is not there"));
+        }
+        let all_centers = (0..head.clusters).collect();
+        let rotation = Rotation::new(padded, head.seed);
+        Ok(Self { head, rotation, mean, starts, blocks, centers, all_centers, ordinals, cluster_of, scan, second: second.unwrap_or_default(), slot_of: OnceLock::new() })
+    }
+
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+    /// The rotation that vectors went through.
+    pub(crate) fn rotation(&self) -> &Rotation {
+        &self.rotation
+    }
+    /// What was subtracted from every vector; rotated.
+    pub(crate) fn mean(&self) -> &[f32] {
+        &self.mean
+    }
+    pub(crate) fn vectors(&self) -> u32 {
+        self.head.vectors
+    }
+    pub(crate) fn clusters(&self) -> u32 {
+        self.head.clusters
+    }
+    /// The slots of a cluster.
+    pub(crate) fn slots(&self, cluster: u32) -> Range<u32> {
+        let cluster = cluster as usize;
+        self.starts[cluster]..self.starts[cluster + 1]
+    }
+    /// The scan blocks of a cluster.
+    pub(crate) fn scan(&self, cluster: u32) -> &[u8] {
+        let (cluster, each) = (cluster as usize, scan_block_bytes(self.head.padded as usize));
+        &self.scan[self.blocks[cluster] as usize * each..self.blocks[cluster + 1] as usize * each]
+    }
+    /// Rows of second codes, by slot.
+    pub(crate) fn second(&self) -> &[u8] {
+        &self.second
+    }
+    /// Rows of the centres' codes.
+    pub(crate) fn centers(&self) -> &[u8] {
+        &self.centers
+    }
+    /// The numbers of all clusters.
+    pub(crate) fn all_centers(&self) -> &[u32] {
+        &self.all_centers
+    }
+    /// Which vector a slot is of.
+    pub(crate) fn ordinal(&self, slot: u32) -> u32 {
+        self.ordinals[slot as usize]
+    }
+    /// The cluster of a slot.
+    pub(crate) fn cluster_of(&self, slot: u32) -> u32 {
+        self.cluster_of[slot as usize]
+    }
+    /// The slot of each ordinal.
+    pub(crate) fn slot_of(&self) -> &[u32] {
+        self.slot_of.get_or_init(|| {
+            let mut slots = vec![0; self.ordinals.len()];
+            (0..).zip(&self.ordinals).for_each(|(slot, ordinal)| slots[*ordinal as usize] = slot);
+            slots
+        })
+    }
+}

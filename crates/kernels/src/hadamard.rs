@@ -1,6 +1,7 @@
 //! The Hadamard transform, the fast part of a rotation.
 //!
-//! One loop serves all levels, compiled with the instructions of each: it only adds and subtracts, in one order.
+//! One loop serves all levels, compiled with the instructions of each: it only adds and subtracts, in one order. With those of
+//! AVX-512 the compiler makes slower code of it than with AVX2's.
 
 use crate::Kernels;
 
@@ -13,21 +14,12 @@ impl Kernels {
     pub fn hadamard(self, values: &mut [f32]) {
         assert!(values.len().is_power_of_two(), "a Hadamard transform of {} values", values.len());
         match self.level {
-            // SAFETY: a value of this level is only made where the CPU was found to have AVX-512 F and VL.
+            // SAFETY: values of these levels are only made where the CPU was found to have AVX2.
             #[cfg(target_arch = "x86_64")]
-            crate::Level::Avx512 => unsafe { transform_avx512(values) },
-            // SAFETY: a value of this level is only made where the CPU was found to have AVX2 and FMA.
-            #[cfg(target_arch = "x86_64")]
-            crate::Level::Avx2 => unsafe { transform_avx2(values) },
+            crate::Level::Avx512 | crate::Level::Avx2 => unsafe { transform_avx2(values) },
             _ => transform(values),
         }
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl")]
-fn transform_avx512(values: &mut [f32]) {
-    transform(values);
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -32,21 +32,12 @@ impl Kernels {
         assert!(residual.len().is_multiple_of(64), "{} dimensions are not padded", residual.len());
         assert_eq!(out.len(), bits.code_bytes(residual.len()), "a code has another length");
         match self.level {
-            // SAFETY: a value of this level is only made where the CPU was found to have AVX-512 F and VL.
+            // SAFETY: values of these levels are only made where the CPU was found to have AVX2.
             #[cfg(target_arch = "x86_64")]
-            crate::Level::Avx512 => unsafe { quantize_avx512(bits, residual, out) },
-            // SAFETY: a value of this level is only made where the CPU was found to have AVX2 and FMA.
-            #[cfg(target_arch = "x86_64")]
-            crate::Level::Avx2 => unsafe { quantize_avx2(bits, residual, out) },
+            crate::Level::Avx512 | crate::Level::Avx2 => unsafe { quantize_avx2(bits, residual, out) },
             _ => quantize(bits, residual, out),
         }
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl")]
-fn quantize_avx512(bits: CodeBits, residual: &[f32], out: &mut [u8]) -> Quantized {
-    quantize(bits, residual, out)
 }
 
 #[cfg(target_arch = "x86_64")]

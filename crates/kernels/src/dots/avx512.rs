@@ -31,8 +31,7 @@ pub(super) fn wide(row: &[f32], columns: [&[f32]; WIDE]) -> [f32; WIDE] {
 fn sums<const ROWS: usize, const COLUMNS: usize>(rows: [&[f32]; ROWS], columns: [&[f32]; COLUMNS]) -> [[__m512; COLUMNS]; ROWS] {
     let whole = rows[0].len() / LANES;
     let mut sums = [[_mm512_setzero_ps(); COLUMNS]; ROWS];
-    let row_chunks = rows.map(|row| &row.as_chunks::<LANES>().0[..whole]);
-    let column_chunks = columns.map(|column| &column.as_chunks::<LANES>().0[..whole]);
+    let (row_chunks, column_chunks) = (chunks(rows, whole), chunks(columns, whole));
     for at in 0..whole {
         let mut values = [_mm512_setzero_ps(); COLUMNS];
         for (value, column) in values.iter_mut().zip(column_chunks) {
@@ -54,6 +53,16 @@ fn sums<const ROWS: usize, const COLUMNS: usize>(rows: [&[f32]; ROWS], columns: 
         }
     }
     sums
+}
+
+/// The whole chunks of some vectors. A loop, since a closure with the instructions of this level would not be inlined.
+#[inline(always)]
+fn chunks<const COUNT: usize>(vectors: [&[f32]; COUNT], whole: usize) -> [&[[f32; LANES]]; COUNT] {
+    let mut chunks: [&[[f32; LANES]]; COUNT] = [&[]; COUNT];
+    for (chunks, vector) in chunks.iter_mut().zip(vectors) {
+        *chunks = &vector.as_chunks().0[..whole];
+    }
+    chunks
 }
 
 #[inline]

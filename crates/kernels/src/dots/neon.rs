@@ -23,8 +23,7 @@ pub(super) fn wide(row: &[f32], columns: [&[f32]; WIDE]) -> [f32; WIDE] {
 fn products<const ROWS: usize, const COLUMNS: usize>(rows: [&[f32]; ROWS], columns: [&[f32]; COLUMNS]) -> [[f32; COLUMNS]; ROWS] {
     let whole = rows[0].len() / LANES;
     let mut sums = [[vdupq_n_f32(0.0); COLUMNS]; ROWS];
-    let row_chunks = rows.map(|row| &row.as_chunks::<LANES>().0[..whole]);
-    let column_chunks = columns.map(|column| &column.as_chunks::<LANES>().0[..whole]);
+    let (row_chunks, column_chunks) = (chunks(rows, whole), chunks(columns, whole));
     for at in 0..whole {
         let mut values = [vdupq_n_f32(0.0); ROWS];
         for (value, row) in values.iter_mut().zip(row_chunks) {
@@ -45,6 +44,16 @@ fn products<const ROWS: usize, const COLUMNS: usize>(rows: [&[f32]; ROWS], colum
         }
     }
     dots
+}
+
+/// The whole chunks of some vectors. A loop, since a closure with the instructions of this level would not be inlined.
+#[inline(always)]
+fn chunks<const COUNT: usize>(vectors: [&[f32]; COUNT], whole: usize) -> [&[[f32; LANES]]; COUNT] {
+    let mut chunks: [&[[f32; LANES]]; COUNT] = [&[]; COUNT];
+    for (chunks, vector) in chunks.iter_mut().zip(vectors) {
+        *chunks = &vector.as_chunks().0[..whole];
+    }
+    chunks
 }
 
 #[inline]

@@ -27,30 +27,34 @@ pub(super) fn scan_codes(table: &[u8], blocks: &[u8], first: u32, estimate: Esti
     }
 }
 
+/// Two slices, whose sums are apart: an addition need not wait for the last one.
+const TURN: usize = 2 * SLICE;
+
 /// Scans some neighbouring blocks together, which share the loads of the table.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vnni")]
 fn scan<const BLOCKS: usize>(
-    table: &[[u8; SLICE]],
+    table: &[[u8; TURN]],
     blocks: [&[u8]; BLOCKS],
     ahead: usize,
     first: u32,
     estimate: Estimate,
     out: &mut Vec<(u32, f32)>,
 ) {
-    let halves = blocks.map(|block| block.split_at(table.len() * SLICE));
-    let codes = halves.map(|(codes, _)| &codes.as_chunks::<SLICE>().0[..table.len()]);
+    // Loops, since closures with the instructions of this level would not be inlined.
+    let mut codes: [&[[u8; TURN]]; BLOCKS] = [&[]; BLOCKS];
+    for (codes, block) in codes.iter_mut().zip(blocks) {
+        *codes = &block.as_chunks().0[..table.len()];
+    }
     let group = _mm512_set1_epi32(0x30_20_10_00);
     let low_half = _mm512_set1_epi8(15);
     let ones = _mm512_set1_epi8(1);
-    // Slices in turn have sums of their own, so that an addition need not wait for the last one.
     let mut sums = [[[_mm512_setzero_si512(); 2]; BLOCKS]; 2];
-    for at in (0..table.len()).step_by(2) {
-        for (turn, sums) in sums.iter_mut().enumerate() {
-            let Some(entries) = table.get(at + turn) else { break };
+    for (at, entries) in table.iter().enumerate() {
+        for (number, entries) in entries.as_chunks().0.iter().enumerate() {
             let entries = load(entries);
-            for (codes, sums) in codes.iter().zip(sums) {
-                let slice = &codes[at + turn];
+            for (codes, sums) in codes.iter().zip(&mut sums[number]) {
+                let slice = &codes[at].as_chunks::<SLICE>().0[number];
                 prefetch::ahead_by(slice, ahead);
                 let low = load(slice);
                 let high = _mm512_srli_epi16::<4>(low);
@@ -62,8 +66,8 @@ fn scan<const BLOCKS: usize>(
             }
         }
     }
-    for (block, (_, constants)) in halves.iter().enumerate() {
-        let (addends, factors) = constants.split_at(CONSTANTS);
+    for (block, bytes) in blocks.iter().enumerate() {
+        let (addends, factors) = bytes[table.len() * TURN..].split_at(CONSTANTS);
         let constants = addends.as_chunks().0.iter().zip(factors.as_chunks().0);
         for (half, (addends, factors)) in constants.enumerate() {
             let sum = _mm512_add_epi32(sums[0][block][half], sums[1][block][half]);

@@ -5,15 +5,25 @@
 
 mod bandwidth;
 mod client;
+mod compare;
+mod derive;
 mod idle;
 mod kernels;
 mod namespaces;
+mod peers;
+mod pin;
+mod qdrant;
 mod records;
 mod report;
 mod scan;
+mod search;
 mod server;
+mod sets;
+mod stats;
+mod tolerances;
 mod upsert;
 mod vectors;
+mod wire;
 mod writers;
 
 use std::process::ExitCode;
@@ -40,6 +50,14 @@ enum Bench {
     Kernels(kernels::Settings),
     /// How fast one core answers an exact query over a whole namespace, against how fast it reads memory
     Scan(scan::Settings),
+    /// Recall, speed and memory of searches over a real set, through the engine in this process
+    Search(search::Settings),
+    /// Searches over a real set, of this engine and of other libraries in turn
+    Compare(compare::Settings),
+    /// Searches over a real set through a server, by gRPC and by REST
+    Wire(wire::Settings),
+    /// Makes sets of vectors out of another one
+    Derive(derive::Settings),
     /// How many vectors a server takes in a second, durable and sealed, by gRPC and by REST
     Upsert(upsert::Settings),
     /// Memory, start and first queries of a server with very many namespaces
@@ -68,6 +86,10 @@ fn run(bench: Bench) -> Result<(), Failure> {
         Bench::Bandwidth(settings) => bandwidth::run(&settings),
         Bench::Kernels(settings) => kernels::run(&settings),
         Bench::Scan(settings) => on_one_thread(scan::run(&settings)),
+        Bench::Search(settings) => on_one_thread(search::run(&settings)),
+        Bench::Compare(settings) => on_one_thread(compare::run(&settings)),
+        Bench::Wire(settings) => wire::run(&settings),
+        Bench::Derive(settings) => derive::run(&settings),
         Bench::Upsert(settings) => on_one_thread(upsert::run(&settings)),
         Bench::Namespaces(settings) => on_one_thread(namespaces::run(&settings)),
         Bench::Writers(settings) => on_one_thread(writers::run(&settings)),

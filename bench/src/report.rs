@@ -1,8 +1,10 @@
 //! What was measured: every value as a line of JSON when it is known, the medians as a table at the end.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use serde_json::{Value, json};
+
+use crate::{Failure, tolerances::Tolerances};
 
 /// What the median of a measure should be.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +63,27 @@ impl Report {
         }
     }
 
+    /// Says something that is no number.
+    pub(crate) fn note(&self, text: &str) {
+        println!("{}", json!({ "bench": self.bench, "note": text }));
+        eprintln!("{text}");
+    }
+
+    /// The values of a measure so far.
+    pub(crate) fn values(&self, name: &str) -> &[f64] {
+        self.measures.iter().find(|measure| measure.name == name).map_or(&[], |measure| &measure.values)
+    }
+
+    /// Prints the medians, and fails when one is out of its bounds.
+    pub(crate) fn finish_within(self, tolerances: &Tolerances) -> Result<(), Failure> {
+        let broken = {
+            let medians: BTreeMap<&str, f64> = self.measures.iter().map(|measure| (&*measure.name, median(&measure.values))).collect();
+            tolerances.broken(&medians)
+        };
+        self.finish();
+        if broken.is_empty() { Ok(()) } else { Err(format!("out of bounds: {}", broken.join("; ")).into()) }
+    }
+
     /// Prints the medians.
     pub(crate) fn finish(self) {
         let width = self.measures.iter().map(|measure| measure.name.len()).max().unwrap_or(0).max(self.bench.len());
@@ -86,6 +109,13 @@ impl Report {
             println!("{}", json!({ "bench": self.bench, "measure": name, "median": median, "min": least, "max": most, "unit": unit }));
         }
     }
+}
+
+/// The median of values, of which there is at least one.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    median_of_sorted(&values)
 }
 
 /// The median of values in ascending order, of which there is at least one.
@@ -127,6 +157,7 @@ mod tests {
         assert_eq!(median_of_sorted(&[3.0]), 3.0);
         assert_eq!(median_of_sorted(&[1.0, 4.0]), 2.5);
         assert_eq!(median_of_sorted(&[1.0, 2.0, 9.0]), 2.0);
+        assert_eq!(median(&[9.0, 1.0, 2.0]), 2.0);
     }
 
     #[test]

@@ -148,7 +148,7 @@ async fn search(index: &IndexHandle, settings: &Settings, seed: u64) -> Result<f
 }
 
 /// The time since the start.
-struct RunningClock(Instant);
+pub(crate) struct RunningClock(pub(crate) Instant);
 
 #[async_trait::async_trait]
 impl Clock for RunningClock {

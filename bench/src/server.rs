@@ -10,11 +10,12 @@ use std::{
 
 use bytes::Bytes;
 use http::Method;
+use pinyon_model::Metric;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Failure, client::Rest};
+use crate::{Failure, client::Rest, pin};
 
 /// How long a server may take to start or to stop.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -35,6 +36,7 @@ pub(crate) struct Place {
     folder: TempDir,
     program: PathBuf,
     port: u16,
+    core: Option<usize>,
 }
 
 /// A running server. Killed when dropped, if it was not stopped.
@@ -52,7 +54,12 @@ impl Place {
         if !program.is_file() {
             return Err(format!("{} is not there: build the server first", program.display()).into());
         }
-        Ok(Self { folder: TempDir::with_prefix("pinyon-bench-")?, program, port: settings.port })
+        Ok(Self { folder: TempDir::with_prefix("pinyon-bench-")?, program, port: settings.port, core: None })
+    }
+
+    /// Servers of this place stay on one core.
+    pub(crate) fn on_core(self, core: Option<usize>) -> Self {
+        Self { core, ..self }
     }
 
     /// Starts a server on this place, and tells how long it took until it was ready.
@@ -61,15 +68,16 @@ impl Place {
             return Err(format!("something else listens on port {}; choose another with --port", self.port).into());
         }
         let begun = Instant::now();
-        let process = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        command
             .args(["dev", "--log", "warn", "--port", &self.port.to_string()])
             .arg("--data-dir")
             .arg(self.folder.path().join("data"))
             .arg("--root-key-file")
             .arg(self.folder.path().join("root.key"))
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()?;
+            .stdout(Stdio::null());
+        let process = pin::during(self.core, || Ok(command.spawn()?))?;
         let mut server = Server { process, port: self.port };
         while !server.is_ready().await {
             if let Some(status) = server.process.try_wait()? {
@@ -85,7 +93,12 @@ impl Place {
 
     /// Bytes of all the files of the data directory.
     pub(crate) fn stored_bytes(&self) -> Result<u64, Failure> {
-        Ok(files_below(&self.folder.path().join("data"))?.values().sum())
+        Ok(self.files()?.values().sum())
+    }
+
+    /// The files of the data directory, and their sizes.
+    pub(crate) fn files(&self) -> Result<BTreeMap<PathBuf, u64>, Failure> {
+        files_below(&self.folder.path().join("data"))
     }
 }
 
@@ -113,10 +126,15 @@ impl Server {
         rest.send(Method::GET, "/readyz", Bytes::new()).await.is_ok()
     }
 
-    /// Makes a dense index and tells its port.
+    /// Makes a dense index that compares by cosine and tells its port.
     pub(crate) async fn create_index(&self, name: &str, dimension: usize) -> Result<u16, Failure> {
+        self.create_index_of(name, dimension, Metric::Cosine).await
+    }
+
+    /// Makes a dense index and tells its port.
+    pub(crate) async fn create_index_of(&self, name: &str, dimension: usize, metric: Metric) -> Result<u16, Failure> {
         let spec = json!({
-            "name": name, "dimension": dimension, "metric": "cosine",
+            "name": name, "dimension": dimension, "metric": metric.as_str(),
             "spec": { "serverless": { "cloud": "aws", "region": "us-east-1" } },
         });
         let mut control = Rest::connect(self.port).await?;
@@ -128,12 +146,7 @@ impl Server {
 
     /// Resident memory, and the most there ever was of it, in MiB.
     pub(crate) fn resident_mib(&self) -> Result<(f64, f64), Failure> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let mib = |name: &str| -> Option<f64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            Some(line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1_024.0)
-        };
-        mib("VmRSS").zip(mib("VmHWM")).ok_or_else(|| "the system does not tell the server's memory".into())
+        resident_mib(&self.process.id().to_string())
     }
 
     /// Processor time that the server has used, all threads together.
@@ -162,6 +175,16 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Resident memory of a process, and the most there ever was of it, in MiB; `self` is this one.
+pub(crate) fn resident_mib(process: &str) -> Result<(f64, f64), Failure> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let mib = |name: &str| -> Option<f64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1_024.0)
+    };
+    mib("VmRSS").zip(mib("VmHWM")).ok_or_else(|| "the system does not tell the memory".into())
 }
 
 /// Processor time of a process; `self` is this one.

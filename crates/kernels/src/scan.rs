@@ -47,14 +47,6 @@ impl Kernels {
         }
     }
 
-    /// Asks for bytes that will be scanned next. A hint: it changes no result.
-    pub fn prefetch(self, bytes: &[u8]) {
-        #[cfg(target_arch = "x86_64")]
-        crate::prefetch::whole_far(bytes);
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = bytes;
-    }
-
     /// Hints that bytes will be read soon, so that they are on their way while other work is done. Reads nothing.
     pub fn prefetch(self, bytes: &[u8]) {
         #[cfg(target_arch = "x86_64")]

@@ -37,14 +37,16 @@ impl Floor {
         Self(AtomicU32::new(0))
     }
 
-    fn get(&self) -> f32 {
+    /// The rank; negative infinity before any is known.
+    pub(super) fn get(&self) -> f32 {
         match self.0.load(Relaxed) {
             0 => f32::NEG_INFINITY,
             bits => f32::from_bits(if bits & 1 << 31 != 0 { bits & !(1 << 31) } else { !bits }),
         }
     }
 
-    fn raise(&self, rank: f32) {
+    /// Makes known that as many rows as are wanted reach `rank`.
+    pub(super) fn raise(&self, rank: f32) {
         // Numbers in the order of the floats they stand for; 0 stands for none, and no finite float maps to it.
         let bits = rank.to_bits();
         self.0.fetch_max(if bits & 1 << 31 == 0 { bits | 1 << 31 } else { !bits }, Relaxed);

@@ -12,6 +12,7 @@ use super::{
     fields::{FieldHead, FieldNames, NumberPage, TextPage},
     format::{Directory, FOOTER_LEN, Footer, Section, Table},
     ids::IdTable,
+    impacts::{ImpactList, ImpactOrder},
     postings::{PostingList, TermsBlock},
     resident::{Resident, Statistics},
     verify::check_block,
@@ -40,7 +41,7 @@ pub(crate) fn part(data: &[u8]) {
     let [kind, size, data @ ..] = data else { return };
     let rows = u32::from(*size) * 16;
     let shape = Shape { rows, dimension: usize::from(*size % 8), field_pages: u32::from(*size) };
-    match kind % 16 {
+    match kind % 18 {
         0 => drop(Statistics::decode(data)),
         1 => drop(IdTable::decode(data, rows).map(|ids| assert_eq!(ids.from(0).count() as u32, rows))),
         2 => drop(Column::decode(data, rows).map(|column| (0..rows).map(|r| column.get(r)).max())),
@@ -55,6 +56,10 @@ pub(crate) fn part(data: &[u8]) {
         11 => drop(TextPage::decode(data, &shape)),
         12 => drop(NumberPage::decode(data, &shape)),
         13 => drop(Directory::decode(data, u64::from(rows) * 1_024)),
+        15 => drop(
+            ImpactOrder::decode(data, &shape).map(|order| order.rows().map(|row| assert!(order.row(order.position(row)) == row)).count()),
+        ),
+        16 => drop(ImpactList::decode(data, rows, 2.0, None).map(|list| list.add_to(1.0, &mut vec![0.0; rows as usize]))),
         14 => drop(Table::decode(data, u64::from(rows) * 1_024)),
         _ => drop(deletes::decode(data, ObjectId::from_bytes([0; 16]), rows)),
     }

@@ -45,4 +45,6 @@ fn damaged(file: &str, part: &str, malformed: Malformed) -> Error {
 }
 
 #[cfg(test)]
+mod impacts_tests;
+#[cfg(test)]
 pub(crate) mod tests;

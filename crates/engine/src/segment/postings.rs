@@ -128,6 +128,11 @@ impl PostingList {
         }
     }
 
+    /// The largest magnitude of a value.
+    pub(crate) fn largest(&self) -> f32 {
+        self.values.iter().fold(0.0, |most, value| most.max(value.abs()))
+    }
+
     /// The rows and their values.
     pub(crate) fn into_parts(self) -> (Box<[u16]>, Box<[f32]>) {
         (self.rows, self.values)

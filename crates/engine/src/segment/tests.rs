@@ -52,14 +52,14 @@ impl Fixture {
     }
 
     /// Seals these bytes as if they were a segment.
-    async fn seal(&self, plain: &[u8]) -> ObjectId {
+    pub(super) async fn seal(&self, plain: &[u8]) -> ObjectId {
         let mut writer =
             self.store.writer(DIR, ObjectKind::SEGMENT, format::FORMAT, &self.key, ChunkSize::KIB_4, Purpose::Data).await.unwrap();
         writer.write(plain).await.unwrap();
         writer.finish().await.unwrap().id
     }
 
-    async fn plain(&self, object: ObjectId) -> Vec<u8> {
+    pub(super) async fn plain(&self, object: ObjectId) -> Vec<u8> {
         let reader = self.store.open(&format!("{DIR}/{}", object.hex()), ObjectKind::SEGMENT, &self.key).await.unwrap();
         reader.read_all().await.unwrap().to_vec()
     }

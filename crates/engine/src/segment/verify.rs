@@ -8,13 +8,14 @@ use super::{
     dense::DenseBlock,
     fields::{FieldHead, FieldNames, NumberPage, TextPage},
     format::{BlockEntry, Directory, MAGIC, Section},
+    impacts::ImpactOrder,
     postings::TermsBlock,
     reader::SegmentReader,
 };
 use crate::error::stored;
 
 /// Blocked sections of known kinds.
-const BLOCKED: [Section; 7] = [
+const BLOCKED: [Section; 8] = [
     Section::Dense,
     Section::Metadata,
     Section::Sparse,
@@ -22,6 +23,7 @@ const BLOCKED: [Section; 7] = [
     Section::Postings,
     Section::FieldHeads,
     Section::FieldPages,
+    Section::ImpactOrder,
 ];
 
 /// Checks and decodes one stored block, as a search would.
@@ -37,6 +39,7 @@ pub(super) fn check_block(section: Section, stored: &[u8], entry: &BlockEntry, s
             (0..rows.rows()).try_for_each(|row| rows.get(row).map(drop))
         }
         Section::PostingTerms => block::read::<TermsBlock>(stored, entry, shape).map(drop),
+        Section::ImpactOrder => block::read::<ImpactOrder>(stored, entry, shape).map(drop),
         Section::FieldHeads => block::read::<FieldHead>(stored, entry, shape).map(drop),
         // Which type a page has is known to its head alone; it must be one of the two.
         Section::FieldPages => match block::read::<TextPage>(stored, entry, shape) {
@@ -72,6 +75,7 @@ impl SegmentReader {
             }
         }
         self.verify_postings().await?;
+        self.verify_impacts().await?;
         self.verify_unknown().await
     }
 
@@ -80,8 +84,10 @@ impl SegmentReader {
             for terms in self.load::<TermsBlock>(&[group]).await? {
                 let all: Vec<u32> = (0..terms.len()).collect();
                 for wanted in all.chunks(1_024) {
-                    for list in self.fetch_lists(group, &terms, wanted).await? {
-                        self.decode_list(list)?;
+                    for (list, term) in self.fetch_lists(group, &terms, wanted).await?.into_iter().zip(wanted) {
+                        if self.decode_list(list)?.largest() > terms.largest(*term) {
+                            return Err(self.damaged(Section::PostingTerms, Malformed("a value is larger than its term's largest")));
+                        }
                     }
                     tokio::task::yield_now().await;
                 }

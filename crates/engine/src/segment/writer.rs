@@ -17,7 +17,7 @@ use super::{
     field_builder::FieldsBuilder,
     format::{self, BlockEntry, Directory, Extent, Footer, MAGIC, Section, Table},
     ids::IdTableBuilder,
-    postings::{Group, GroupBuilder},
+    postings::GroupBuilder,
     resident::Statistics,
 };
 use crate::error::stored;
@@ -64,6 +64,7 @@ pub(crate) struct SegmentWriter {
     group: GroupBuilder,
     terms: Directory,
     postings: Directory,
+    orders: Directory,
     fields: FieldsBuilder,
     ids: IdTableBuilder,
     lsns: Vec<u64>,
@@ -103,6 +104,7 @@ impl SegmentWriter {
             group: GroupBuilder::default(),
             terms: Directory::default(),
             postings: Directory::default(),
+            orders: Directory::default(),
             fields: FieldsBuilder::new(options.schema),
             ids: IdTableBuilder::default(),
             lsns: Vec::new(),
@@ -177,6 +179,7 @@ impl SegmentWriter {
         out.directory(&mut table, Section::Sparse, &self.sparse.blocks).await?;
         out.directory(&mut table, Section::PostingTerms, &self.terms).await?;
         out.directory(&mut table, Section::Postings, &self.postings).await?;
+        out.directory(&mut table, Section::ImpactOrder, &self.orders).await?;
         out.fields(&mut table, self.fields).await?;
         codes_section::write(&mut out, &mut table, self.codes).await?;
         let bytes = table.encode();
@@ -207,10 +210,18 @@ impl SegmentWriter {
             }
         }
         if (self.group.is_full() || end)
-            && let Some(Group { first, terms, postings }) = self.group.take()
+            && let Some(rows) = self.group.take()
         {
-            self.out.block(&mut self.terms, &terms, terms.len(), first).await?;
-            self.out.block(&mut self.postings, &postings, postings.len(), first).await?;
+            // Where every row has a dense vector too, all rows' sparse scores are wanted, and none is skipped.
+            let ordered = self.dense.dimension() == 0;
+            let group = tokio::task::spawn_blocking(move || rows.encode(ordered))
+                .await
+                .map_err(|_| Error::internal("Building the postings of a segment failed unexpectedly"))?;
+            self.out.block(&mut self.terms, &group.terms, group.terms.len(), group.first).await?;
+            self.out.block(&mut self.postings, &group.postings, group.postings.len(), group.first).await?;
+            if let Some(order) = group.order {
+                self.out.block(&mut self.orders, &order, order.len(), group.first).await?;
+            }
         }
         Ok(())
     }

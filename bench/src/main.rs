@@ -5,6 +5,7 @@
 
 mod bandwidth;
 mod client;
+mod codes;
 mod compare;
 mod derive;
 mod idle;
@@ -19,6 +20,7 @@ mod scan;
 mod search;
 mod server;
 mod sets;
+mod sparse;
 mod stats;
 mod tolerances;
 mod upsert;
@@ -48,10 +50,14 @@ enum Bench {
     Bandwidth(bandwidth::Settings),
     /// How fast the kernels score rows that lie in memory, against how fast the same core reads it
     Kernels(kernels::Settings),
+    /// How fast the kernels go through compressed vectors, and make them
+    Codes(codes::Settings),
     /// How fast one core answers an exact query over a whole namespace, against how fast it reads memory
     Scan(scan::Settings),
     /// Recall, speed and memory of searches over a real set, through the engine in this process
     Search(search::Settings),
+    /// Exact sparse search over texts, against one that adds up every posting
+    Sparse(sparse::Settings),
     /// Searches over a real set, of this engine and of other libraries in turn
     Compare(compare::Settings),
     /// Searches over a real set through a server, by gRPC and by REST
@@ -85,8 +91,10 @@ fn run(bench: Bench) -> Result<(), Failure> {
     match bench {
         Bench::Bandwidth(settings) => bandwidth::run(&settings),
         Bench::Kernels(settings) => kernels::run(&settings),
+        Bench::Codes(settings) => codes::run(&settings),
         Bench::Scan(settings) => on_one_thread(scan::run(&settings)),
         Bench::Search(settings) => on_one_thread(search::run(&settings)),
+        Bench::Sparse(settings) => on_one_thread(sparse::run(&settings)),
         Bench::Compare(settings) => on_one_thread(compare::run(&settings)),
         Bench::Wire(settings) => wire::run(&settings),
         Bench::Derive(settings) => derive::run(&settings),

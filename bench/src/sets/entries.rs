@@ -46,6 +46,14 @@ pub(crate) fn read_origins(path: &Path, entries: &[Entry]) -> Result<Vec<u32>, F
     })
 }
 
+/// The ids and texts of the lines; the id of a line that has none is empty.
+pub(crate) fn read_texts(path: &Path) -> Result<Vec<(String, String)>, Failure> {
+    read_lines(path, |line| {
+        let text = line["text"].as_str().ok_or("no text")?;
+        Ok((line["id"].as_str().unwrap_or_default().to_owned(), text.to_owned()))
+    })
+}
+
 fn read_lines<T>(path: &Path, parse: impl Fn(&Value) -> Result<T, String>) -> Result<Vec<T>, Failure> {
     let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let reader: Box<dyn Read> =

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use pinyon_model::{Error, ErrorCode, IndexId, Result};
+use pinyon_model::{Error, ErrorCode, IndexId, IndexRecall, NamespaceRecall, Recall, Result};
 
 use crate::{
     Engine, IndexHandle,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct CheckReport {
     /// Indexes looked at.
     pub indexes: u64,
@@ -29,8 +29,22 @@ pub struct CheckReport {
     pub bytes: u64,
     /// Live records of the namespaces that could be read.
     pub records: u64,
+    /// The recall of approximate search, of each index that has any.
+    pub recall: Vec<CheckedRecall>,
     /// What is damaged; empty when all is well.
     pub damaged: Vec<DamagedFile>,
+}
+
+/// The recall of one index.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedRecall {
+    /// Which.
+    pub index: IndexId,
+    /// How it was measured: by live queries since the namespaces were first opened; or, of namespaces without such, by probes made of their
+    /// own vectors, with noise.
+    pub live: bool,
+    /// What was measured.
+    pub recall: Recall,
 }
 
 /// A file that is not what was written.
@@ -90,15 +104,33 @@ async fn check_index(shared: &Arc<Shared>, index: IndexId, list: Option<&Arc<Nam
         }
         None => namespace_list::verify(shared, index, &key).await?,
     };
+    let (mut live, mut probes) = (Vec::new(), Vec::new());
     for slot in slots {
         report.namespaces += 1;
         let folder = namespace_folder(index, slot.id);
         match slot.verify(index, namespace::Place::new(shared, index, slot.id, &folder)).await {
-            Ok(records) => report.records += records,
+            Ok(verified) => {
+                report.records += verified.records;
+                probes.extend(verified.probes);
+                live.extend(slot.measured().and_then(|measured| {
+                    Some(NamespaceRecall { namespace: slot.name.clone(), recall: measured.recall()?, effort: measured.effort() })
+                }));
+            }
             // It was deleted while the check went on.
             Err(error) if error.code == ErrorCode::NotFound => report.namespaces -= 1,
             Err(error) => report.note(&folder, error)?,
         }
     }
+    let live = IndexRecall::of(live).total;
+    let measured = [(true, live), (false, of_probes(&probes))].into_iter().filter(|(_, recall)| recall.samples > 0);
+    report.recall.extend(measured.map(|(live, recall)| CheckedRecall { index, live, recall }));
     Ok(())
+}
+
+fn of_probes(recalls: &[f64]) -> Recall {
+    if recalls.is_empty() {
+        return Recall::default();
+    }
+    let mean = recalls.iter().sum::<f64>() / recalls.len() as f64;
+    Recall { samples: recalls.len() as u64, mean, worst: recalls.iter().copied().fold(1.0, f64::min) }
 }

@@ -21,6 +21,7 @@ use crate::{
     namespace::{Removals, remove_superseded},
     open_set::OpenSet,
     pool::Pool,
+    recall::{self, Sampler},
     shared::Shared,
 };
 
@@ -61,6 +62,7 @@ impl Engine {
             store: Arc::clone(&store),
             root,
             keys,
+            sampler: Sampler::new(Arc::clone(&clock), &settings),
             clock,
             kernels: Kernels::detect(),
             cache: Arc::clone(&cache),
@@ -81,6 +83,7 @@ impl Engine {
             }
         });
         shared.tasks.spawn(close_idle(Arc::clone(&shared)));
+        shared.tasks.spawn(recall::replay_when_quiet(Arc::clone(&shared)));
         Ok(Self { shared, indexes: Mutex::default() })
     }
 

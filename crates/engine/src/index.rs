@@ -9,7 +9,7 @@ use std::{
 };
 
 use pinyon_model::{
-    DeleteSelector, Error, ErrorCode, Filter, IndexId, ListPage, Lsn, MetadataSchema, NamespaceDescription, NamespaceName, Prefix, Query,
+    DeleteSelector, Error, ErrorCode, Explain, Filter, IndexId, IndexRecall, ListPage, Lsn, MetadataSchema, NamespaceDescription, NamespaceName, Prefix, Query,
     QueryTarget, Record, RecordId, Result, Update, UpdateTarget, Usage,
 };
 use pinyon_storage::Purpose;
@@ -118,6 +118,22 @@ impl IndexHandle {
                 Ok(nothing)
             }
         }
+    }
+
+    /// Searches as [`Self::query`] does, and tells how: which plan each segment was searched by, what was looked at, how long it took.
+    pub async fn explain(&self, namespace: &NamespaceName, query: Query) -> Result<(QueryAnswer, Explain)> {
+        match self.open(namespace).await? {
+            Some(open) => {
+                let nothing = QueryAnswer { matches: Vec::new(), usage: usage::query(0), max_indexed_lsn: Lsn(0) };
+                or_if_gone(open.explain(query).await, (nothing, Explain::default()))
+            }
+            None => Ok((self.query(namespace, query).await?, Explain::default())),
+        }
+    }
+
+    /// The recall of its namespaces, as live queries were replayed in idle time since they were first opened.
+    pub async fn recall(&self) -> Result<IndexRecall> {
+        Ok(self.namespaces().await?.recall())
     }
 
     /// Reads records by their ids.

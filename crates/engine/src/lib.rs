@@ -19,6 +19,7 @@ mod namespace_list;
 mod numbered;
 mod open_set;
 mod pool;
+mod recall;
 mod search;
 mod segment;
 mod settings;
@@ -28,7 +29,7 @@ mod usage;
 mod validate;
 
 pub use answer::{FetchAnswer, FetchPage, IndexStats, ListAnswer, QueryAnswer, UpdateAck, WriteAck};
-pub use check::{CheckReport, DamagedFile};
+pub use check::{CheckReport, CheckedRecall, DamagedFile};
 pub use clock::Clock;
 pub use engine::{Engine, IndexOptions};
 pub use index::IndexHandle;

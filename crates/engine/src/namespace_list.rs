@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use pinyon_model::{Error, IndexId, Lsn, MetadataSchema, NamespaceId, NamespaceName, Result};
+use pinyon_model::{Error, IndexId, IndexRecall, Lsn, MetadataSchema, NamespaceId, NamespaceName, NamespaceRecall, Result};
 use pinyon_storage::{DataKey, Log, LogKind, LogOptions, Purpose, PutMode};
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
@@ -140,6 +140,15 @@ impl NamespaceList {
             outcome.map(|slot| (slot.id == id, slot)).map(|(fresh, slot)| (slot, fresh))
         };
         self.shared.finish(create).await
+    }
+
+    /// What is known of the recall of its namespaces.
+    pub(crate) fn recall(&self) -> IndexRecall {
+        let measured = |slot: &Arc<Slot>| {
+            let measured = slot.measured()?;
+            Some(NamespaceRecall { namespace: slot.name.clone(), recall: measured.recall()?, effort: measured.effort() })
+        };
+        IndexRecall::of(self.starting_with("").iter().filter_map(measured).collect())
     }
 
     /// Deletes a namespace: its entry first, then its key, then its files, once its last user has let go.

@@ -1,7 +1,7 @@
 //! What may be tuned. Every default is meant for production; tests set them small, so that each write flushes and compacts.
 
 /// Sizes and times of one engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EngineSettings {
     /// Bytes of records in memory after which a namespace's memtable is stored as a segment.
     pub memtable_bytes: u64,
@@ -29,6 +29,12 @@ pub struct EngineSettings {
     pub jobs: usize,
     /// Threads that compute queries; 0 takes one a core.
     pub query_threads: usize,
+    /// Times the effort of approximate search that calibration and measured recall ask for.
+    pub search_effort: f64,
+    /// One in so many dense queries is replayed exactly in idle time, which is how recall is known; 0: none.
+    pub recall_one_in: u32,
+    /// Milliseconds without a query before one is replayed.
+    pub recall_quiet_ms: u64,
     /// Bytes of decrypted segment data kept in memory.
     pub cache_bytes: u64,
     /// Milliseconds without a request after which a namespace is closed.
@@ -55,6 +61,9 @@ impl Default for EngineSettings {
             clustered_vectors: 4_096,
             jobs: 2,
             query_threads: 0,
+            search_effort: 1.0,
+            recall_one_in: 100,
+            recall_quiet_ms: 200,
             cache_bytes: 256 << 20,
             idle_close_ms: 60_000,
             idle_check_ms: 5_000,

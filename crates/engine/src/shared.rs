@@ -8,7 +8,7 @@ use pinyon_storage::{BlobStore, KeyStore, SealedStore};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Clock, EngineSettings, cache::BlockCache, namespace::Removals, open_set::OpenSet, pool::Pool};
+use crate::{Clock, EngineSettings, cache::BlockCache, namespace::Removals, open_set::OpenSet, pool::Pool, recall::Sampler};
 
 /// The parts of an engine that its indexes and namespaces use.
 pub(crate) struct Shared {
@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) kernels: Kernels,
     pub(crate) cache: Arc<BlockCache>,
     pub(crate) pool: Pool,
+    /// Live queries that wait to be replayed.
+    pub(crate) sampler: Sampler,
     /// Permits for flushes, which must not wait for a long compaction.
     pub(crate) flushes: Semaphore,
     /// Permits for compactions.

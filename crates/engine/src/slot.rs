@@ -1,7 +1,7 @@
 //! One name in the namespace list, and the namespace behind it while it is open.
 
 use std::sync::{
-    Arc, Mutex, PoisonError, RwLock,
+    Arc, Mutex, OnceLock, PoisonError, RwLock,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -9,8 +9,9 @@ use pinyon_model::{Error, ErrorCode, IndexId, MetadataSchema, NamespaceId, Names
 
 use crate::{
     error::{damaged, no_namespace},
-    namespace::{Namespace, Place},
+    namespace::{Namespace, Place, Verified},
     namespace_list::{NamespaceList, namespace_folder},
+    recall::Measured,
     shared::Shared,
 };
 
@@ -36,6 +37,8 @@ pub(crate) struct Slot {
     /// The counts that the list holds on disk; none once the namespace was written to after them.
     listed: Mutex<Option<Counts>>,
     last_used_ms: AtomicU64,
+    /// The recall of its searches; made when it is first opened.
+    measured: OnceLock<Arc<Measured>>,
 }
 
 enum State {
@@ -57,6 +60,7 @@ impl Slot {
             changing: tokio::sync::Mutex::default(),
             listed: Mutex::new(counts),
             last_used_ms: AtomicU64::new(0),
+            measured: OnceLock::new(),
         })
     }
 
@@ -70,6 +74,11 @@ impl Slot {
     }
     pub(crate) fn last_used_ms(&self) -> u64 {
         self.last_used_ms.load(Ordering::Relaxed)
+    }
+
+    /// The recall of its searches, if it was ever open.
+    pub(crate) fn measured(&self) -> Option<&Measured> {
+        self.measured.get().map(Arc::as_ref)
     }
 
     /// Counts, without opening anything: of a closed namespace the last known ones.
@@ -107,7 +116,7 @@ impl Slot {
         if let Some(outcome) = self.ready(shared) {
             return outcome;
         }
-        let opened = Namespace::open(list, self.id, self.schema.clone()).await;
+        let opened = Namespace::open(list, self.id, self.schema.clone(), Arc::clone(self.measured.get_or_init(Arc::default))).await;
         let opened = opened.and_then(|namespace| self.check_whole(list.index, namespace.counts()).map(|()| namespace));
         match opened {
             Ok(namespace) => {
@@ -167,8 +176,9 @@ impl Slot {
         }
     }
 
-    /// Reads every stored byte of the namespace; returns its live records.
-    pub(crate) async fn verify(&self, index: IndexId, place: Place<'_>) -> Result<u64> {
+    /// Reads every stored byte of the namespace, and measures its recall if live queries have not.
+    pub(crate) async fn verify(&self, index: IndexId, place: Place<'_>) -> Result<Verified> {
+        let probe = self.measured().is_none_or(|measured| measured.recall().is_none());
         let changing = self.changing.lock().await;
         let open = match &*self.read() {
             State::Open(namespace) => Some(Arc::clone(namespace)),
@@ -178,12 +188,12 @@ impl Slot {
         match open {
             Some(namespace) => {
                 drop(changing);
-                place.verify_open(&namespace).await
+                place.verify_open(&namespace, probe).await
             }
             None => {
-                let counts = place.verify_closed().await?;
+                let (counts, probes) = place.verify_closed(probe).await?;
                 self.check_whole(index, counts)?;
-                Ok(counts.records)
+                Ok(Verified { records: counts.records, probes })
             }
         }
     }

@@ -5,6 +5,7 @@
 
 mod deployment;
 mod error;
+mod explain;
 mod filter;
 mod id;
 mod index;
@@ -13,6 +14,7 @@ mod metadata;
 mod namespace;
 mod principal;
 mod query;
+mod recall;
 mod record;
 mod tags;
 mod text;
@@ -20,6 +22,7 @@ mod vector;
 
 pub use deployment::{DedicatedCapacity, Deployment, ReadCapacity, ReadCapacityChange};
 pub use error::{Error, ErrorCode, Result};
+pub use explain::{Explain, SearchPlan, SegmentExplain};
 pub use filter::{Condition, Filter, Scalar};
 pub use id::{ApiKeyId, IndexId, NamespaceId, ObjectId, OrganizationId, ProjectId};
 pub use index::{
@@ -30,6 +33,7 @@ pub use metadata::{Metadata, MetadataValue};
 pub use namespace::{MetadataSchema, NamespaceDescription, NamespaceName, Prefix};
 pub use principal::{Permission, Plane, Principal, Role};
 pub use query::{DeleteSelector, ListPage, Match, Query, QueryTarget, TopK, Update, UpdateTarget, Usage};
+pub use recall::{IndexRecall, NamespaceRecall, RECALL_TARGET, Recall};
 pub use record::{Lsn, Record, RecordId};
 pub use tags::Tags;
 pub use vector::{DenseVector, SparseVector};

@@ -29,14 +29,14 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use pinyon_model::{Error, Filter, MetadataSchema, NamespaceId, Result};
+use pinyon_model::{Error, Filter, IndexId, MetadataSchema, NamespaceId, Result};
 use pinyon_storage::{DataKey, Log, StorageError};
 use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
 
 pub(crate) use self::{
     open::log_blocking,
     removal::{Removals, remove_superseded},
-    verify::Place,
+    verify::{Place, Verified},
     version::SegmentView,
     writer::{Operation, Outcome},
 };
@@ -50,6 +50,7 @@ use crate::{
     IndexOptions,
     error::{no_namespace, stored_below},
     filter,
+    recall::Measured,
     shared::Shared,
     slot::Counts,
 };
@@ -58,6 +59,9 @@ use crate::{
 pub(crate) struct Namespace {
     shared: Arc<Shared>,
     id: NamespaceId,
+    index: IndexId,
+    /// The recall of its searches.
+    measured: Arc<Measured>,
     folder: String,
     key: Arc<DataKey>,
     options: Arc<IndexOptions>,

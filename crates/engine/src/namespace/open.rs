@@ -29,6 +29,7 @@ use crate::{
     error::{damaged, stored, stored_below},
     namespace_list::{NamespaceList, namespace_folder},
     numbered,
+    recall::Measured,
     segment::{SegmentReader, deletes},
     shared::Shared,
     slot::Counts,
@@ -105,6 +106,11 @@ impl Loaded {
         Ok(Self { version, core, number, manifest })
     }
 
+    /// The segments, with their dead rows.
+    pub(super) fn segments(&self) -> &[SegmentView] {
+        &self.version.segments
+    }
+
     /// Live records, their bytes, and the last write.
     pub(super) fn counts(&self) -> Counts {
         self.version.counts()
@@ -113,13 +119,15 @@ impl Loaded {
 
 impl Namespace {
     /// Opens a namespace of the list. Writes nothing.
-    pub(crate) async fn open(list: &NamespaceList, id: NamespaceId, own_schema: Option<MetadataSchema>) -> Result<Arc<Self>> {
+    pub(crate) async fn open(list: &NamespaceList, id: NamespaceId, own_schema: Option<MetadataSchema>, measured: Arc<Measured>) -> Result<Arc<Self>> {
         let shared = Arc::clone(&list.shared);
         let folder = namespace_folder(list.index, id);
         let key = shared.keys.namespace_key(list.index, id).map_err(stored)?;
         let Loaded { version, core, number, manifest } = Loaded::read(&shared, &folder, id, &key).await?;
         let namespace = Arc::new(Self {
             id,
+            index: list.index,
+            measured,
             options: Arc::clone(&list.options),
             schema: own_schema.or_else(|| list.options.metadata_schema.clone()),
             version: RwLock::new(Arc::new(version)),

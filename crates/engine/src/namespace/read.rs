@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use pinyon_model::{Filter, Lsn, Match, Prefix, Query, QueryTarget, Record, RecordId, Result, limits::RESULT_BYTES_MAX};
+use pinyon_model::{Explain, Filter, Lsn, Match, Prefix, Query, QueryTarget, Record, RecordId, Result, limits::RESULT_BYTES_MAX};
 use roaring::RoaringBitmap;
 
 use super::{
@@ -13,7 +13,8 @@ use super::{
 use crate::{
     FetchAnswer, FetchPage, ListAnswer, QueryAnswer, filter,
     pool::Pool,
-    search::{self, Effort, Hit, MemoryRows, PreparedQuery, Search, Source},
+    recall::{self, Sample},
+    search::{self, Effort, Hit, MemoryRows, PreparedQuery, Recorder, Search, Source},
     segment::Parts,
     usage,
 };
@@ -142,32 +143,115 @@ impl Version {
     }
 }
 
+/// A query that was looked at.
+struct Asked {
+    version: Arc<Version>,
+    /// None where there can be no answer: it names a record that is not there.
+    search: Option<Search>,
+    parts: Parts,
+    /// Whether it asks for the usual effort.
+    usual: bool,
+}
+
+impl Asked {
+    fn answer(&self, matches: Vec<Match>) -> QueryAnswer {
+        QueryAnswer { matches, usage: usage::query(self.version.bytes), max_indexed_lsn: self.version.lsn }
+    }
+}
+
 impl Namespace {
     /// Searches.
-    pub(crate) async fn query(&self, query: Query) -> Result<QueryAnswer> {
+    pub(crate) async fn query(self: &Arc<Self>, query: Query) -> Result<QueryAnswer> {
+        let _asking = self.shared.sampler.asking();
+        let asked = self.ask(query).await?;
+        let Some(search) = &asked.search else { return Ok(asked.answer(Vec::new())) };
+        let sources = asked.version.sources();
+        let hits = search::search(&self.shared.pool, search.clone(), sources.clone()).await?;
+        self.sample(&asked, search);
+        Ok(asked.answer(matches(&sources, hits, asked.parts).await?))
+    }
+
+    /// Searches, and tells how.
+    pub(crate) async fn explain(&self, query: Query) -> Result<(QueryAnswer, Explain)> {
+        let _asking = self.shared.sampler.asking();
+        let clock = &self.shared.clock;
+        let began = clock.now_us();
+        let asked = self.ask(query).await?;
+        let Some(search) = &asked.search else { return Ok((asked.answer(Vec::new()), Explain::default())) };
+        let sources = asked.version.sources();
+        let recorder = Recorder::new(Arc::clone(clock), sources.len());
+        let prepared = clock.now_us();
+        let hits = search::recorded(&self.shared.pool, search.clone(), sources.clone(), Arc::clone(&recorder)).await?;
+        let searched = clock.now_us();
+        let answer = asked.answer(matches(&sources, hits, asked.parts).await?);
+        let ended = clock.now_us();
+        let mut segments = recorder.take();
+        for (explain, source) in segments.iter_mut().zip(&sources) {
+            explain.segment = match source {
+                Source::Segment { reader, .. } => Some(reader.object()),
+                Source::Memory(_) => None,
+            };
+        }
+        let explain = Explain {
+            segments,
+            effort: search.effort.factor,
+            prepare_us: prepared - began,
+            search_us: searched - prepared,
+            read_us: ended - searched,
+            total_us: ended - began,
+        };
+        Ok((answer, explain))
+    }
+
+    /// Learns how much of what a search should find it does find.
+    pub(crate) async fn replay(&self, search: Search) -> Result<()> {
+        if self.is_ending() {
+            return Ok(());
+        }
+        let search = Search { effort: self.effort(None, None), ..search };
+        let sources = self.version().sources();
+        if let Some(recall) = recall::recall(&self.shared.pool, &self.shared.clock, search, sources).await? {
+            self.measured.add(recall);
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, query: Query) -> Result<Asked> {
         if let Some(filter) = &query.filter {
             self.check_filter(filter)?;
         }
         let version = self.version();
-        let answer = |matches| QueryAnswer { matches, usage: usage::query(version.bytes), max_indexed_lsn: version.lsn };
-        let effort = Effort {
-            factor: query.scan_factor.map_or(1.0, f64::from),
-            pool_max: query.max_candidates.map_or(usize::MAX, |n| n as usize),
-        };
+        let effort = self.effort(query.scan_factor, query.max_candidates);
         let parts = Parts { values: query.include_values, metadata: query.include_metadata };
+        let usual = query.scan_factor.is_none() && query.max_candidates.is_none();
         let (dense, sparse) = match query.target {
             QueryTarget::Vector { dense, sparse } => (dense, sparse),
             QueryTarget::Id(id) => match version.records(&[id]).await?.pop() {
                 Some(record) => (record.dense, record.sparse),
-                None => return Ok(answer(Vec::new())),
+                None => return Ok(Asked { version, search: None, parts, usual }),
             },
         };
         let prepared = PreparedQuery::new(self.shared.kernels, &self.options.shape, dense, sparse)?;
         let filter = query.filter.filter(|f| !f.is_empty()).map(Arc::new);
         let search = Search { query: Arc::new(prepared), filter, top_k: query.top_k.get(), effort };
-        let sources = version.sources();
-        let hits = search::search(&self.shared.pool, search, sources.clone()).await?;
-        Ok(answer(matches(&sources, hits, parts).await?))
+        Ok(Asked { version, search: Some(search), parts, usual })
+    }
+
+    fn effort(&self, scan_factor: Option<f32>, max_candidates: Option<u32>) -> Effort {
+        Effort {
+            factor: self.shared.settings.search_effort * self.measured.effort() * scan_factor.map_or(1.0, f64::from),
+            pool_max: max_candidates.map_or(usize::MAX, |n| n as usize),
+            exact: false,
+        }
+    }
+
+    /// Keeps one in so many of the searches that may have missed something, to be replayed.
+    fn sample(self: &Arc<Self>, asked: &Asked, search: &Search) {
+        let by_codes = search.query.sparse().is_none() && search.query.can_use_codes();
+        let sampler = &self.shared.sampler;
+        if asked.usual && by_codes && asked.version.segments.iter().any(|view| view.segment.reader.has_codes()) && sampler.chooses() {
+            sampler.keep(Sample { index: self.index, namespace: Arc::downgrade(self), search: search.clone() });
+        }
     }
 
     /// Reads records by their ids, each once.

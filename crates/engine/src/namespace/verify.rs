@@ -9,8 +9,17 @@ use super::{
     Namespace,
     manifest::{self, Manifest},
     open::{Loaded, log_blocking},
+    version::SegmentView,
 };
-use crate::{error::stored, segment::SegmentReader, shared::Shared, slot::Counts};
+use crate::{error::stored, recall, segment::SegmentReader, shared::Shared, slot::Counts};
+
+/// A namespace that is whole.
+pub(crate) struct Verified {
+    /// Its live records.
+    pub(crate) records: u64,
+    /// The recall of probes of its segments with codes.
+    pub(crate) probes: Vec<f64>,
+}
 
 /// Where a namespace is stored.
 #[derive(Clone, Copy)]
@@ -27,16 +36,18 @@ impl<'a> Place<'a> {
     }
 
     /// Verifies a namespace that is closed, and that nobody opens meanwhile.
-    pub(crate) async fn verify_closed(self) -> Result<Counts> {
+    pub(crate) async fn verify_closed(self, probe: bool) -> Result<(Counts, Vec<f64>)> {
         let key = self.shared.keys.namespace_key(self.index, self.id).map_err(stored)?;
         let (_, manifest) = manifest::read_newest(&*self.shared.store, &self.shared.sealed, self.folder, &key).await?;
         self.verify(&key, &manifest).await?;
-        Ok(Loaded::read(self.shared, self.folder, self.id, &key).await?.counts())
+        let loaded = Loaded::read(self.shared, self.folder, self.id, &key).await?;
+        let probes = if probe { self.probe(loaded.segments()).await? } else { Vec::new() };
+        Ok((loaded.counts(), probes))
     }
 
-    /// Verifies an open namespace; returns its live records. What is small is held still while it is read; segments are
+    /// Verifies an open namespace. What is small is held still while it is read; segments are
     /// pinned, as for any reader.
-    pub(crate) async fn verify_open(self, namespace: &Namespace) -> Result<u64> {
+    pub(crate) async fn verify_open(self, namespace: &Namespace, probe: bool) -> Result<Verified> {
         let held = namespace.stored.lock().await;
         if namespace.is_deleted() {
             return Err(crate::error::no_namespace());
@@ -53,7 +64,16 @@ impl<'a> Place<'a> {
         for view in &version.segments {
             view.segment.reader.verify().await?;
         }
-        Ok(version.records)
+        let probes = if probe { self.probe(&version.segments).await? } else { Vec::new() };
+        Ok(Verified { records: version.records, probes })
+    }
+
+    async fn probe(self, segments: &[SegmentView]) -> Result<Vec<f64>> {
+        let mut recalls = Vec::new();
+        for view in segments {
+            recalls.extend(recall::probe(self.shared, &view.segment.reader, &view.dead).await?);
+        }
+        Ok(recalls)
     }
 
     async fn verify(self, key: &Arc<DataKey>, manifest: &Manifest) -> Result<()> {

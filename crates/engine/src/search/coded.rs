@@ -6,7 +6,7 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
-use pinyon_model::Result;
+use pinyon_model::{Result, SearchPlan};
 use roaring::RoaringBitmap;
 
 use super::{Allowed, Run};
@@ -43,21 +43,23 @@ const EVERYWHERE: f64 = 0.5;
 impl Run {
     /// The codes to search a segment by, if it has any and this query can use them.
     pub(super) async fn codes(&self, reader: &Arc<SegmentReader>) -> Result<Option<Arc<Codes>>> {
-        let fit = self.search.query.sparse().is_none() && self.search.query.can_use_codes();
+        let fit = !self.search.effort.exact && self.search.query.sparse().is_none() && self.search.query.can_use_codes();
         if fit { reader.codes().await } else { Ok(None) }
     }
 
     /// The best of a segment by its codes; none if all that is allowed should be scored instead.
-    pub(super) fn estimate(&self, reader: &SegmentReader, codes: &Codes, allowed: &Allowed) -> Option<Vec<Estimate>> {
+    pub(super) fn estimate(&self, at: usize, reader: &SegmentReader, codes: &Codes, allowed: &Allowed) -> Option<Vec<Estimate>> {
         let matching = matching(reader, codes, allowed);
         let reread = reread(self.search.top_k);
         if reread as u64 >= matching || reread > REREAD_MAX && reread as u64 * 8 > matching {
             return None;
         }
+        let began = self.now_us();
         let rotated = self.search.query.rotated(codes.rotation());
         let query = CodeQuery::new(self.search.query.kernels(), codes, &rotated);
-        let mut walk = Walk { reader, codes, allowed, query, bases: Vec::new() };
+        let mut walk = Walk { reader, codes, allowed, query, bases: Vec::new(), visited: self.is_recorded().then_some((0, 0)) };
         walk.query.bases(codes, &mut walk.bases);
+        let ranked = self.now_us();
         let share = matching as f64 / f64::from(codes.vectors());
         let factor = self.search.effort.factor;
         let (clusters, _) = codes.head().effort(self.search.top_k as f64 / share);
@@ -66,11 +68,22 @@ impl Run {
         let pool = ((pool * factor).ceil() as usize).min(self.search.effort.pool_max).max(reread);
         let visited = clusters as f64 / f64::from(codes.clusters());
         let scan_cost = visited * f64::from(codes.vectors()) + clusters as f64 * VISIT_COST;
-        let slots = match allowed {
-            Allowed::Only(rows) if matching as f64 * SECOND_COST <= scan_cost => walk.slots_of(rows),
-            _ => walk.scan(clusters, visited, share, pool),
+        let (plan, slots) = match allowed {
+            Allowed::Only(rows) if matching as f64 * SECOND_COST <= scan_cost => (SearchPlan::Direct, walk.slots_of(rows)),
+            _ => (SearchPlan::Walk, walk.scan(clusters, visited, share, pool)),
         };
-        Some(walk.second(slots, reread))
+        let scanned = self.now_us();
+        let asked = slots.len() as u64;
+        let estimates = walk.second(slots, reread);
+        let ended = self.now_us();
+        self.note(at, |source| {
+            source.plan = plan;
+            source.clusters = u64::from(codes.clusters());
+            (source.clusters_visited, source.scan_codes) = walk.visited.unwrap_or_default();
+            (source.pool, source.second_codes) = (pool as u64, asked);
+            (source.clusters_us, source.scan_us, source.second_us) = (ranked - began, scanned - ranked, ended - scanned);
+        });
+        Some(estimates)
     }
 }
 
@@ -91,6 +104,8 @@ struct Walk<'a> {
     query: CodeQuery,
     /// By cluster.
     bases: Vec<f32>,
+    /// Clusters that were visited, and their codes, when somebody wants to know.
+    visited: Option<(u64, u64)>,
 }
 
 impl Walk<'_> {
@@ -102,10 +117,13 @@ impl Walk<'_> {
     }
 
     /// The slots of the best `pool` by scan code in the nearest clusters.
-    fn scan(&self, clusters: usize, visited: f64, share: f64, pool: usize) -> Vec<u32> {
+    fn scan(&mut self, clusters: usize, visited: f64, share: f64, pool: usize) -> Vec<u32> {
         let least = self.least_base(clusters, visited, share);
         let mut order: Vec<u32> = self.codes.all_centers().iter().copied().filter(|c| self.bases[*c as usize] >= least).collect();
         order.sort_unstable_by(|a, b| self.bases[*b as usize].total_cmp(&self.bases[*a as usize]).then(a.cmp(b)));
+        if let Some(visited) = &mut self.visited {
+            *visited = (order.len() as u64, order.iter().map(|cluster| self.codes.slots(*cluster).len() as u64).sum());
+        }
         let mut found: Vec<(u32, f32)> = Vec::with_capacity(4 * pool + 64);
         let mut floor = f32::NEG_INFINITY;
         let everything = matches!(self.allowed, Allowed::Except(dead) if dead.is_empty());

@@ -31,7 +31,7 @@ struct Scan {
 
 impl Run {
     pub(super) async fn dense(&self, reader: &Arc<SegmentReader>, allowed: Allowed) -> Result<Vec<Candidate>> {
-        let (whole, single) = plan(reader, &allowed);
+        let (whole, single) = if self.search.effort.exact { (Vec::new(), all(reader, &allowed)) } else { plan(reader, &allowed) };
         let sparse = match self.search.query.sparse() {
             Some(_) if reader.groups() > 0 => Some(self.sparse_scores(reader).await?),
             _ => None,
@@ -53,6 +53,15 @@ impl Run {
         }
         let found = steps.finish().await?;
         self.best_rows(found).await
+    }
+}
+
+/// Every vector that counts: read alone, so that the cache keeps what live queries need.
+fn all(reader: &SegmentReader, allowed: &Allowed) -> Vec<u32> {
+    let layout = reader.dense();
+    match allowed {
+        Allowed::Except(dead) => (0..layout.count).filter(|ordinal| !dead.contains(layout.row(*ordinal))).collect(),
+        Allowed::Only(rows) => layout.ordinals(rows),
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod coded;
 mod dense;
+mod explain;
 mod memory;
 mod query;
 mod rerank;
@@ -14,13 +15,14 @@ mod sparse;
 mod steps;
 mod top_k;
 
+pub(crate) use explain::Recorder;
 pub(crate) use memory::MemoryRows;
 pub(crate) use query::PreparedQuery;
 
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use pinyon_model::{Error, Filter, RecordId, Result};
+use pinyon_model::{Error, Filter, RecordId, Result, SearchPlan};
 use roaring::RoaringBitmap;
 
 use crate::{
@@ -65,11 +67,13 @@ pub(crate) struct Effort {
     pub(crate) factor: f64,
     /// At most so many vectors go from the scan to the second codes.
     pub(crate) pool_max: usize,
+    /// Whether codes are left aside, and every matching vector is scored, past the cache: to learn what there is to find.
+    pub(crate) exact: bool,
 }
 
 impl Default for Effort {
     fn default() -> Self {
-        Self { factor: 1.0, pool_max: usize::MAX }
+        Self { factor: 1.0, pool_max: usize::MAX, exact: false }
     }
 }
 
@@ -91,9 +95,17 @@ const SOURCES_AT_ONCE: usize = 4;
 
 /// The best records of all sources, best first. No id may be alive in two of them.
 pub(crate) async fn search(pool: &Pool, search: Search, sources: Vec<Source>) -> Result<Vec<Hit>> {
-    let lane = pool.lane();
-    let run = Run { lane: pool.lane(), threads: pool.threads(), search, floor: Arc::new(Floor::new()) };
-    lane.run(async move { run.all(&sources).await }).await?
+    run(pool, search, sources, None).await
+}
+
+/// The same, taking down what is done.
+pub(crate) async fn recorded(pool: &Pool, search: Search, sources: Vec<Source>, recorder: Arc<Recorder>) -> Result<Vec<Hit>> {
+    run(pool, search, sources, Some(recorder)).await
+}
+
+async fn run(pool: &Pool, search: Search, sources: Vec<Source>, recorder: Option<Arc<Recorder>>) -> Result<Vec<Hit>> {
+    let run = Run { lane: pool.lane(), threads: pool.threads(), search, floor: Arc::new(Floor::new()), recorder };
+    pool.lane().run(async move { run.all(&sources).await }).await?
 }
 
 /// What was found in one source.
@@ -129,20 +141,27 @@ struct Run {
     threads: usize,
     search: Search,
     floor: Arc<Floor>,
+    recorder: Option<Arc<Recorder>>,
 }
 
 impl Run {
     async fn all(&self, sources: &[Source]) -> Result<Vec<Hit>> {
         // The futures are made before the first wait: a closure over a borrow, kept across it, would not be `Send` to the compiler.
-        let all: Vec<_> = sources.iter().map(|source| self.source(source)).collect();
-        let found: Vec<Found> = stream::iter(all).buffered(SOURCES_AT_ONCE).try_collect().await?;
+        let all: Vec<_> = sources.iter().enumerate().map(|(at, source)| self.source(at, source)).collect();
+        let at_once = if self.is_recorded() { 1 } else { SOURCES_AT_ONCE };
+        let found: Vec<Found> = stream::iter(all).buffered(at_once).try_collect().await?;
         let best = self.exact(sources, found).await?;
         merge(&self.search, sources, &best)
     }
 
-    async fn source(&self, source: &Source) -> Result<Found> {
+    async fn source(&self, at: usize, source: &Source) -> Result<Found> {
+        let began = self.now_us();
         let (reader, dead) = match source {
-            Source::Memory(rows) => return Ok(Found::Exact(self.memory(rows).await?)),
+            Source::Memory(rows) => {
+                let found = self.memory(rows).await?;
+                self.note_memory(at, rows, began);
+                return Ok(Found::Exact(found));
+            }
             Source::Segment { reader, dead } => (reader, dead),
         };
         let allowed = match &self.search.filter {
@@ -150,21 +169,30 @@ impl Run {
             Some(filter) => {
                 let mut rows = filter::rows(&self.lane, reader, filter).await?;
                 rows -= &**dead;
-                if rows.is_empty() {
-                    return Ok(Found::Exact(Vec::new()));
-                }
                 Allowed::Only(Arc::new(rows))
             }
         };
+        self.note_allowed(at, reader, &allowed, began);
+        if matches!(&allowed, Allowed::Only(rows) if rows.is_empty()) {
+            return Ok(Found::Exact(Vec::new()));
+        }
+        let began = self.now_us();
         if !self.search.query.is_dense() {
-            return Ok(Found::Exact(self.sparse(reader, allowed).await?));
+            let found = self.sparse(reader, allowed).await?;
+            self.note_scored(at, SearchPlan::Sparse, began);
+            return Ok(Found::Exact(found));
         }
-        if let Some(codes) = self.codes(reader).await?
-            && let Some(estimates) = self.estimate(reader, &codes, &allowed)
-        {
-            return Ok(Found::Estimated(estimates));
+        if let Some(codes) = self.codes(reader).await? {
+            let loaded = self.now_us();
+            self.note(at, |source| source.load_us = loaded.saturating_sub(began));
+            if let Some(estimates) = self.estimate(at, reader, &codes, &allowed) {
+                return Ok(Found::Estimated(estimates));
+            }
         }
-        Ok(Found::Exact(self.dense(reader, allowed).await?))
+        let began = self.now_us();
+        let found = self.dense(reader, allowed).await?;
+        self.note_scored(at, SearchPlan::Exact, began);
+        Ok(Found::Exact(found))
     }
 }
 

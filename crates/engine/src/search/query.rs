@@ -51,12 +51,12 @@ impl PreparedQuery {
     }
 
     /// Whether dense vectors are what decides which records count.
-    pub(super) fn is_dense(&self) -> bool {
+    pub(crate) fn is_dense(&self) -> bool {
         matches!(self.kind, Kind::Dense { .. })
     }
 
     /// Whether codes can tell records apart: a zero vector, or one beyond what factors are computed with, they cannot.
-    pub(super) fn can_use_codes(&self) -> bool {
+    pub(crate) fn can_use_codes(&self) -> bool {
         match &self.kind {
             Kind::Dense { metric: Metric::Cosine, norm, .. } => *norm > 0.0 && norm.is_finite(),
             Kind::Dense { norm, .. } => (1e-15..=1e15).contains(norm),
@@ -79,7 +79,7 @@ impl PreparedQuery {
     }
 
     /// Bytes of a dense vector; 0 in a sparse query.
-    pub(super) fn dense_bytes(&self) -> usize {
+    pub(crate) fn dense_bytes(&self) -> usize {
         match &self.kind {
             Kind::Dense { values, .. } => values.len() * size_of::<f32>(),
             Kind::Sparse(_) => 0,
@@ -87,7 +87,7 @@ impl PreparedQuery {
     }
 
     /// The sparse vector: all of a sparse query, a part of a hybrid one.
-    pub(super) fn sparse(&self) -> Option<&SparseVector> {
+    pub(crate) fn sparse(&self) -> Option<&SparseVector> {
         match &self.kind {
             Kind::Dense { sparse, .. } => sparse.as_ref(),
             Kind::Sparse(sparse) => Some(sparse),
@@ -149,6 +149,11 @@ impl PreparedQuery {
         // Adding 0 makes -0 and 0 the same rank.
         let score = score.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32 + 0.0;
         if self.lower_is_better() { -score } else { score }
+    }
+
+    /// Whether one score is at least as good as the other.
+    pub(crate) fn is_as_good(&self, score: f32, other: f32) -> bool {
+        if self.lower_is_better() { score <= other } else { score >= other }
     }
 
     /// The score that a rank stands for.

@@ -55,6 +55,11 @@ impl SegmentReader {
         Ok(codes.clone())
     }
 
+    /// Whether it has codes.
+    pub(crate) fn has_codes(&self) -> bool {
+        self.table.get(Section::CodesHead).is_some()
+    }
+
     async fn load_codes(&self) -> Result<Option<Arc<Codes>>> {
         if self.table.get(Section::CodesHead).is_none() {
             return Ok(None);

@@ -102,6 +102,10 @@ impl SegmentReader {
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
+    /// The object's id.
+    pub(crate) fn object(&self) -> ObjectId {
+        self.object
+    }
     /// Rows, dead ones too.
     pub(crate) fn rows(&self) -> u32 {
         self.resident.statistics.rows

@@ -15,6 +15,7 @@ mod rotation;
 mod vectors;
 
 pub(crate) use builder::{CodesBuilder, CodesFrom, CodesPlan};
+pub(crate) use chance::Chance;
 pub(crate) use encode::Encoded;
 pub(crate) use head::Head;
 pub(crate) use query::CodeQuery;

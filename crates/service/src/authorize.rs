@@ -27,6 +27,8 @@ pub(crate) enum Action {
     DescribeIndexStats,
     ListNamespaces,
     DescribeNamespace,
+    Explain,
+    DescribeRecall,
     Upsert,
     Update,
     Delete,
@@ -48,7 +50,7 @@ pub(crate) enum Action {
 
 impl Action {
     #[cfg(test)]
-    pub(crate) const ALL: [Action; 27] = {
+    pub(crate) const ALL: [Action; 29] = {
         use Action::*;
         [
             ListIndexes,
@@ -63,6 +65,8 @@ impl Action {
             DescribeIndexStats,
             ListNamespaces,
             DescribeNamespace,
+            Explain,
+            DescribeRecall,
             Upsert,
             Update,
             Delete,
@@ -88,7 +92,8 @@ impl Action {
             Unbuilt(permission) => permission,
             ListIndexes | DescribeIndex => Permission::ControlRead,
             CreateIndex | ConfigureIndex | DeleteIndex => Permission::ControlWrite,
-            Query | Fetch | FetchByMetadata | ListRecords | DescribeIndexStats | ListNamespaces | DescribeNamespace => Permission::DataRead,
+            Query | Fetch | FetchByMetadata | ListRecords | DescribeIndexStats | ListNamespaces | DescribeNamespace | Explain
+            | DescribeRecall => Permission::DataRead,
             Upsert | Update | Delete | CreateNamespace | DeleteNamespace => Permission::DataWrite,
             CreateApiKey | ListApiKeys | RevokeApiKey | CreateProject | ListProjects | RotateRootKey | ExportRootKey | Check
             | RebuildCatalog | ReadAuditLog => Permission::Operate,
@@ -109,6 +114,8 @@ impl Action {
                 | DescribeIndexStats
                 | ListNamespaces
                 | DescribeNamespace
+                | Explain
+                | DescribeRecall
                 | ListApiKeys
                 | ListProjects
                 | Check
@@ -132,6 +139,8 @@ impl Action {
             DescribeIndexStats => ("read", "index-stats"),
             ListNamespaces => ("list", "namespace"),
             DescribeNamespace => ("read", "namespace"),
+            Explain => ("explain", "query"),
+            DescribeRecall => ("read", "recall"),
             Upsert => ("upsert", "record"),
             Update => ("update", "record"),
             Delete => ("delete", "record"),

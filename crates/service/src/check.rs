@@ -1,9 +1,9 @@
 //! The check: every stored byte is read and verified, and what is damaged is named.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use pinyon_engine::{Clock, Engine};
-use pinyon_model::{Error, ErrorCode, IndexId, Result};
+use pinyon_model::{Error, ErrorCode, IndexId, Recall, Result};
 use pinyon_storage::StorageError;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct CheckReport {
     /// Indexes looked at.
     pub indexes: u64,
@@ -30,8 +30,21 @@ pub struct CheckReport {
     pub bytes: u64,
     /// Entries of the audit log's chain.
     pub audit_events: u64,
+    /// The recall of approximate search, of each index that has any.
+    pub recall: Vec<CheckedRecall>,
     /// What is damaged; empty when all is well.
     pub damaged: Vec<DamagedFile>,
+}
+
+/// The recall of one index.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedRecall {
+    /// Its name; its id where the catalog does not know it.
+    pub index: String,
+    /// Whether it was measured by live queries, or by probes made of stored vectors.
+    pub live: bool,
+    /// What was measured.
+    pub recall: Recall,
 }
 
 /// A file that is not what was written.
@@ -56,7 +69,7 @@ impl CheckReport {
         }
     }
 
-    async fn look_at_engine(&mut self, engine: &Engine) {
+    async fn look_at_engine(&mut self, engine: &Engine, names: &BTreeMap<IndexId, String>) {
         match engine.check().await {
             Ok(report) => {
                 self.indexes = report.indexes;
@@ -64,6 +77,15 @@ impl CheckReport {
                 self.records = report.records;
                 self.files += report.files;
                 self.bytes += report.bytes;
+                self.recall = report
+                    .recall
+                    .into_iter()
+                    .map(|r| CheckedRecall {
+                        index: names.get(&r.index).cloned().unwrap_or_else(|| r.index.to_string()),
+                        live: r.live,
+                        recall: r.recall,
+                    })
+                    .collect();
                 self.damaged.extend(report.damaged.into_iter().map(|d| DamagedFile { file: d.file, what: d.what }));
             }
             Err(error) => self.damaged("indexes", error),
@@ -77,7 +99,7 @@ impl CheckReport {
     }
 
     /// Of an index that the catalog knows, the descriptor must be readable and be of that index.
-    async fn look_at_descriptors(&mut self, store: &Store, indexes: Vec<IndexId>) {
+    async fn look_at_descriptors(&mut self, store: &Store, indexes: impl Iterator<Item = IndexId>) {
         for id in indexes {
             if let Err(error) = Descriptor::read(store, id).await {
                 self.damaged(descriptor::name(id), error);
@@ -96,9 +118,9 @@ impl Service {
             report.damaged(catalog::FILE, error);
         }
         report.look_at_audit(self.audit()).await;
-        let indexes = self.catalog().tables().indexes.keys().copied().collect();
-        report.look_at_descriptors(self.store(), indexes).await;
-        report.look_at_engine(self.engine()).await;
+        let indexes = names(self.catalog());
+        report.look_at_descriptors(self.store(), indexes.keys().copied()).await;
+        report.look_at_engine(self.engine(), &indexes).await;
         authorized.close(Ok(report)).await
     }
 
@@ -117,6 +139,7 @@ impl Service {
         report.look_at_keys(&store).await;
         let audit = Audit::open(store.clone(), Arc::clone(&clock)).await?;
         report.look_at_audit(&audit).await;
+        let mut indexes = BTreeMap::new();
         match open_catalog(&store, &audit).await {
             Err(error) => report.damaged(catalog::FILE, error),
             Ok(None) => {}
@@ -127,17 +150,22 @@ impl Service {
                     let file = if error.code == ErrorCode::DataLoss { audit::FOLDER } else { catalog::FILE };
                     report.damaged(file, error);
                 }
-                let indexes = catalog.tables().indexes.keys().copied().collect();
+                indexes = names(&catalog);
                 catalog.close().await;
-                report.look_at_descriptors(&store, indexes).await;
+                report.look_at_descriptors(&store, indexes.keys().copied()).await;
             }
         }
         let keys = Arc::clone(store.keys());
         let engine = Engine::open(Arc::clone(store.blobs()), store.path().to_owned(), keys, clock, options.engine).await?;
-        report.look_at_engine(&engine).await;
+        report.look_at_engine(&engine, &indexes).await;
         engine.close().await;
         Ok(report)
     }
+}
+
+/// What the indexes are called.
+fn names(catalog: &Catalog) -> BTreeMap<IndexId, String> {
+    catalog.tables().indexes.iter().map(|(id, index)| (*id, index.name().to_string())).collect()
 }
 
 /// The catalog, verified; none in a directory that was never used.

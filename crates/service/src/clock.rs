@@ -5,15 +5,22 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use pinyon_engine::Clock;
 
 /// The computer's own clock, milliseconds since 1970-01-01 UTC; it waits rather than run backwards.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SystemClock {
     latest: AtomicU64,
+    made: Instant,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self { latest: AtomicU64::new(0), made: Instant::now() }
+    }
 }
 
 #[async_trait::async_trait]
@@ -21,6 +28,9 @@ impl Clock for SystemClock {
     fn now_ms(&self) -> u64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
         self.latest.fetch_max(now, Ordering::SeqCst).max(now)
+    }
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.made.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
     async fn wait_ms(&self, ms: u64) {
         tokio::time::sleep(Duration::from_millis(ms)).await;

@@ -2,8 +2,8 @@
 
 use pinyon_engine::{FetchAnswer, FetchPage, IndexStats, ListAnswer, QueryAnswer, UpdateAck, WriteAck};
 use pinyon_model::{
-    DeleteSelector, Deployment, Error, ErrorCode, Filter, ListPage, MetadataSchema, NamespaceDescription, NamespaceName, Prefix, Query,
-    Record, RecordId, Result, Update, UpdateTarget,
+    DeleteSelector, Deployment, Error, ErrorCode, Explain, Filter, IndexRecall, ListPage, MetadataSchema, NamespaceDescription,
+    NamespaceName, Prefix, Query, Record, RecordId, Result, Update, UpdateTarget,
     limits::{IDS_MAX, LIST_LIMIT_MAX, TOP_K_MAX, UPSERT_BYTES_MAX, UPSERT_RECORDS_MAX},
 };
 
@@ -48,6 +48,18 @@ impl Service {
     /// Searches.
     pub async fn query(&self, ctx: &OpContext, index: &IndexRef, namespace: &NamespaceName, query: Query) -> Result<QueryAnswer> {
         on_index!(self, ctx, Query, index, |handle| handle.query(namespace, query.checked()?).await)
+    }
+
+    /// Searches an index of the caller's project, and tells how it was done. `NotFound` for a name that is not there.
+    pub async fn explain(&self, ctx: &OpContext, index: &str, namespace: &NamespaceName, query: Query) -> Result<(QueryAnswer, Explain)> {
+        let index = self.find_index_for(ctx, Action::Explain, index).await?;
+        on_index!(self, ctx, Explain, index, |handle| handle.explain(namespace, query.checked()?).await)
+    }
+
+    /// The recall of approximate search in an index of the caller's project, as live queries were replayed exactly in idle time.
+    pub async fn recall(&self, ctx: &OpContext, index: &str) -> Result<IndexRecall> {
+        let index = self.find_index_for(ctx, Action::DescribeRecall, index).await?;
+        on_index!(self, ctx, DescribeRecall, index, |handle| handle.recall().await)
     }
 
     /// Reads 1 to 1,000 records by their ids.

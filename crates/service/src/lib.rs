@@ -24,7 +24,7 @@ mod store;
 
 pub use api_key::{ApiKeyInfo, ApiKeySecret, CreatedApiKey, NewApiKey};
 pub use audit::{AuditActor, AuditEvent, AuditOutcome};
-pub use check::{CheckReport, DamagedFile};
+pub use check::{CheckReport, CheckedRecall, DamagedFile};
 pub use clock::{ManualClock, SystemClock};
 pub use context::OpContext;
 pub use index::IndexRef;

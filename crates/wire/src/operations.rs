@@ -1,4 +1,4 @@
-//! Every operation of Pinecone's public API in one table, which drives routing, authorization and the documentation.
+//! Every operation of Pinecone's public API, and Pinyon's own under `/pinyon/v1/`, in one table, which drives routing, authorization and the documentation.
 
 use pinyon_model::{Error, Permission, Plane, Result};
 
@@ -112,7 +112,7 @@ pub fn unknown_route(path: &str) -> Error {
 
 macro_rules! operations {
     ($($operation:ident: $($method:ident)|+ $path:literal, $since:ident, $plane:ident $envelope:ident, $permission:ident, $success:literal, $built:ident $(, grpc $grpc:literal)?;)*) => {
-        /// An operation of Pinecone's API.
+        /// An operation of Pinecone's API, or one of Pinyon's own.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Operation {
             $(#[doc = concat!("`", stringify!($($method)|+), " ", $path, "`")] $operation,)*
@@ -185,6 +185,9 @@ operations! {
     ChatCompletionAssistant: POST "/assistant/chat/{assistant_name}/chat/completions", V2025_01, Control Status, DataRead, 200, later;
     ContextAssistant: POST "/assistant/chat/{assistant_name}/context", V2025_01, Control Status, DataRead, 200, later;
     EvaluateAlignment: POST "/assistant/evaluation/metrics/alignment", V2025_01, Control Status, DataRead, 200, later;
+
+    Explain: POST "/pinyon/v1/indexes/{index_name}/explain", V2024_04, Control Status, DataRead, 200, built;
+    DescribeRecall: GET "/pinyon/v1/indexes/{index_name}/recall", V2024_04, Control Status, DataRead, 200, built;
 
     Upsert: POST "/vectors/upsert", V2024_04, Data Gateway, DataWrite, 200, built, grpc "Upsert";
     Query: POST "/query", V2024_04, Data Gateway, DataRead, 200, built, grpc "Query";
@@ -296,7 +299,7 @@ mod tests {
     /// The table for people, with what a program sees of each operation.
     fn markdown() -> String {
         let mut text = String::from(
-            "# Operations\n\nEvery operation of the API, made from the table in `src/operations.rs`; `BLESS=1 cargo test -p pinyon-wire operations` writes it.\n\n\
+            "# Operations\n\nEvery operation of the API, and Pinyon's own under `/pinyon/v1/`, made from the table in `src/operations.rs`; `BLESS=1 cargo test -p pinyon-wire operations` writes it.\n\n\
              | operation | path | gRPC | since | host | permission | success | built |\n|---|---|---|---|---|---|---|---|\n",
         );
         for r in ROUTES {

@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn what_may_be_chance_moves_nothing() {
         let mut control = EffortControl::default();
-        // A mean just under the target with samples far apart: 0.879 and 1 in turn leave an error of a hundredth at first.
+        // A mean of 0.977, with an error of a hundredth: one in eight missed much.
         for n in 0..SAMPLES_UP {
             control.measured(if n % 8 == 0 { 0.85 } else { 0.995 });
         }

@@ -175,6 +175,10 @@ fn show(output: Output) -> std::io::Result<ExitCode> {
             for (file, what) in &report.damaged {
                 say(&format!("damaged  {file}: {what}\n"))?;
             }
+            for r in &report.recall {
+                let by = if r.live { "live queries" } else { "probes made of stored vectors" };
+                say(&format!("recall   index {}: {:.3} over {} {by}, at worst {:.3}\n", r.index, r.mean, r.samples, r.worst))?;
+            }
             say(&format!(
                 "{} files, {} bytes, {} indexes, {} namespaces, {} records, {} audit events: {}\n",
                 report.files,

@@ -192,6 +192,8 @@ pub(crate) struct EngineArgs {
     pub(crate) idle_close: Option<u64>,
     /// Namespaces kept open.
     pub(crate) open_namespaces: Option<usize>,
+    /// One in so many dense queries is replayed exactly in idle time, to know the recall; 0: none.
+    pub(crate) recall_one_in: Option<u32>,
 }
 
 /// The `[quotas]` table of the settings file.

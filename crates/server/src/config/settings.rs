@@ -287,7 +287,7 @@ fn quotas(args: QuotaArgs) -> Quotas {
 }
 
 fn engine(cache: Option<&str>, args: EngineArgs) -> Result<EngineSettings, ConfigError> {
-    let EngineArgs { memtable, log, log_files, compact_segments, jobs, query_threads, idle_close, open_namespaces } = args;
+    let EngineArgs { memtable, log, log_files, compact_segments, jobs, query_threads, idle_close, open_namespaces, recall_one_in } = args;
     let size = |setting: &str, text: Option<&str>, default: u64| text.map_or(Ok(default), |t| parse_size(setting, t).map(|n| n as u64));
     let least = |setting: &str, value: Option<usize>, least: usize, default: usize| match value.unwrap_or(default) {
         n if n < least => Err(ConfigError::new(format!("engine.{setting} is {n}; at least {least} is needed"))),
@@ -303,6 +303,7 @@ fn engine(cache: Option<&str>, args: EngineArgs) -> Result<EngineSettings, Confi
         jobs: least("jobs", jobs, 1, d.jobs)?,
         query_threads: query_threads.unwrap_or(d.query_threads),
         idle_close_ms: idle_close.map_or(d.idle_close_ms, |s| s.saturating_mul(1000)),
+        recall_one_in: recall_one_in.unwrap_or(d.recall_one_in),
         open_namespaces: least("open-namespaces", open_namespaces, 1, d.open_namespaces)?,
         ..d
     })

@@ -2,8 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
-use pinyon_model::{Error, Principal, ProjectId, Result, Role};
-use pinyon_service::{ApiKeyInfo, ApiKeySecret, CheckReport, Clock, CreatedApiKey, NewApiKey, OpContext, Project, Service};
+use pinyon_model::{Error, Principal, ProjectId, Recall, Result, Role};
+use pinyon_service::{ApiKeyInfo, ApiKeySecret, CheckReport, CheckedRecall, Clock, CreatedApiKey, NewApiKey, OpContext, Project, Service};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
@@ -95,8 +95,22 @@ pub(crate) struct CheckRows {
     pub(crate) files: u64,
     pub(crate) bytes: u64,
     pub(crate) audit_events: u64,
+    /// Of each index with approximate search.
+    #[serde(default)]
+    pub(crate) recall: Vec<RecallRow>,
     /// Path and what is wrong.
     pub(crate) damaged: Vec<(String, String)>,
+}
+
+/// The recall of an index as a check tells it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RecallRow {
+    pub(crate) index: String,
+    /// By live queries, or by probes made of stored vectors.
+    pub(crate) live: bool,
+    pub(crate) samples: u64,
+    pub(crate) mean: f64,
+    pub(crate) worst: f64,
 }
 
 impl Command {
@@ -156,8 +170,10 @@ fn key_row(projects: &[Project], key: ApiKeyInfo) -> KeyRow {
 
 impl From<CheckReport> for CheckRows {
     fn from(report: CheckReport) -> Self {
-        let CheckReport { indexes, namespaces, records, files, bytes, audit_events, damaged } = report;
+        let CheckReport { indexes, namespaces, records, files, bytes, audit_events, recall, damaged } = report;
         let damaged = damaged.into_iter().map(|d| (d.file, d.what)).collect();
-        Self { indexes, namespaces, records, files, bytes, audit_events, damaged }
+        let row = |CheckedRecall { index, live, recall: Recall { samples, mean, worst } }| RecallRow { index, live, samples, mean, worst };
+        let recall = recall.into_iter().map(row).collect();
+        Self { indexes, namespaces, records, files, bytes, audit_events, recall, damaged }
     }
 }

@@ -3,6 +3,7 @@
 
 mod indexes;
 mod namespaces;
+mod recall;
 mod vectors;
 
 use std::sync::Arc;
@@ -169,6 +170,8 @@ async fn handle(operation: Operation, call: Call) -> Result<Answer> {
         Operation::DescribeIndex => indexes::describe(call).await,
         Operation::ConfigureIndex => indexes::configure(call).await,
         Operation::DeleteIndex => indexes::delete(call).await,
+        Operation::Explain => recall::explain(call).await,
+        Operation::DescribeRecall => recall::describe(call).await,
         Operation::Upsert => vectors::upsert(call).await,
         Operation::Query => vectors::query(call).await,
         Operation::Fetch => vectors::fetch(call).await,

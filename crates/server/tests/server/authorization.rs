@@ -122,7 +122,7 @@ fn request(method: &str, path: &str, caller: &str) -> (&'static str, Option<Valu
     match (method, path) {
         ("POST", "/indexes") => ("", Some(index_spec(&format!("new-{caller}")))),
         ("PATCH", "/indexes/{index_name}") => ("", Some(json!({"tags": {"by": caller}}))),
-        ("POST", "/query") => ("", Some(json!({"vector": [1, 0, 0], "topK": 1}))),
+        ("POST", "/query" | "/pinyon/v1/indexes/{index_name}/explain") => ("", Some(json!({"vector": [1, 0, 0], "topK": 1}))),
         ("GET", "/vectors/fetch") => ("?ids=x", None),
         ("POST", "/vectors/fetch_by_metadata") => ("", Some(json!({"filter": {"kind": "a"}}))),
         ("POST", "/describe_index_stats") => ("", Some(json!({}))),

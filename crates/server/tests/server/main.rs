@@ -9,4 +9,5 @@ mod hosts;
 mod kit;
 mod lifecycle;
 mod limits;
+mod recall;
 mod tls;

@@ -46,7 +46,12 @@ impl Service {
 
     /// The index of this name in the caller's project, to work with: for callers that have no host. As [`Service::describe_index`].
     pub async fn find_index(&self, ctx: &OpContext, name: &str) -> Result<IndexRef> {
-        let authorized = self.authorize(ctx, Action::DescribeIndex, self.scope(ctx, Some(name))).await?;
+        self.find_index_for(ctx, Action::DescribeIndex, name).await
+    }
+
+    /// The same, for a caller who may do this rather than describe it.
+    pub(crate) async fn find_index_for(&self, ctx: &OpContext, action: Action, name: &str) -> Result<IndexRef> {
+        let authorized = self.authorize(ctx, action, self.scope(ctx, Some(name))).await?;
         let found = self.index_in(&authorized, name);
         authorized.close(found).await
     }

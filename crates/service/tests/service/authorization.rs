@@ -43,6 +43,9 @@ async fn six_roles_against_every_call() {
         note("stats", read, code(service.stats(&me, &host, None).await));
         note("list namespaces", read, code(service.list_namespaces(&me, &host, &Prefix::default(), 10, None).await));
         note("describe namespace", read, code(service.describe_namespace(&me, &host, &ns).await));
+        let explained = service.explain(&me, &format!("i{n}"), &ns, query([1.0, 0.0, 0.0])).await;
+        note("explain", read, code(explained));
+        note("recall", read, code(service.recall(&me, &format!("i{n}")).await));
         note("upsert", write, code(service.upsert(&me, &host, &ns, vec![record("s", [0.0, 1.0, 0.0])]).await));
         let update = Update { target: UpdateTarget::Id(id("r")), dense: None, sparse: None, set_metadata: Some(metadata(&[("a", "b")])) };
         note("update", write, code(service.update(&me, &host, &ns, update).await));
@@ -60,7 +63,7 @@ async fn six_roles_against_every_call() {
         note("export root", false, code(service.export_root(&me).await));
         note("check", false, code(service.check(&me).await));
         note("audit log", false, code(service.audit_events(&me).await));
-        assert_eq!(seen.len(), 26);
+        assert_eq!(seen.len(), 28);
         for (what, allowed, error) in seen {
             let expected = if allowed { None } else { Some(ErrorCode::Forbidden) };
             assert_eq!(error, expected, "{} may {what}: {allowed}", role.as_str());

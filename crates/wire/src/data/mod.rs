@@ -1,10 +1,12 @@
 //! The data plane: each operation's request and response, from and to JSON and protobuf, with one set of checks for both.
 
 mod delete;
+mod explain;
 mod fetch;
 mod list;
 mod namespace;
 mod query;
+mod recall;
 mod scan;
 mod stats;
 mod update;
@@ -12,10 +14,12 @@ mod upsert;
 mod vector;
 
 pub use delete::{DeleteRequest, DeleteResponse};
+pub use explain::ExplainResponse;
 pub use fetch::{FetchByMetadataRequest, FetchRequest, FetchResponse};
 pub use list::{ListRequest, ListResponse};
 pub use namespace::{CreateNamespaceRequest, ListNamespacesRequest, ListNamespacesResponse, NamespaceResponse};
 pub use query::{QueryRequest, QueryResponse};
+pub use recall::RecallResponse;
 pub use stats::{DescribeIndexStatsRequest, DescribeIndexStatsResponse};
 pub use update::{UpdateRequest, UpdateResponse};
 pub use upsert::{UpsertRequest, UpsertResponse};

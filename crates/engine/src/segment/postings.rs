@@ -33,12 +33,18 @@ pub(crate) struct TermsBlock {
     starts: Box<[u32]>,
     /// The largest magnitude of each term's values.
     largest: Box<[f32]>,
+    /// Where the indices of each stretch of 2^`stretch` begin, so that finding one looks at a few.
+    stretches: Box<[u32]>,
+    stretch: u32,
 }
 
 impl TermsBlock {
     /// Which of the group's terms this index is.
     pub(crate) fn find(&self, index: u32) -> Option<u32> {
-        self.indices.binary_search(&index).ok().map(|at| at as u32)
+        let stretch = (index >> self.stretch) as usize;
+        let (from, to) = (*self.stretches.get(stretch)?, *self.stretches.get(stretch + 1)?);
+        let within = self.indices.get(from as usize..to as usize)?;
+        within.binary_search(&index).ok().map(|at| from + at as u32)
     }
 
     /// Where in the group's postings block this term's list lies.
@@ -86,12 +92,23 @@ impl Block for TermsBlock {
         }
         starts.push(start);
         from.finish()?;
-        Ok(Self { indices: indices.into(), starts: starts.into(), largest: largest.into() })
+        let (stretches, stretch) = stretches(&indices);
+        Ok(Self { indices: indices.into(), starts: starts.into(), largest: largest.into(), stretches, stretch })
     }
 
     fn weight_bytes(&self) -> usize {
-        self.indices.len() * 12
+        self.indices.len() * 12 + self.stretches.len() * 4
     }
+}
+
+/// Where the indices of each stretch begin, and after all of them; there are at most about half as many stretches as indices.
+fn stretches(indices: &[u32]) -> (Box<[u32]>, u32) {
+    let last = indices.last().copied().unwrap_or(0);
+    let stretch = (0..32).find(|stretch| (last >> stretch) as usize <= indices.len() / 2).unwrap_or(31);
+    let begins = |number: u32| indices.partition_point(|index| index >> stretch < number) as u32;
+    let mut all: Vec<u32> = (0..=last >> stretch).map(begins).collect();
+    all.push(indices.len() as u32);
+    (all.into(), stretch)
 }
 
 /// The postings of one term in one group: rows counted from the group's first, ascending, with their values.
@@ -228,6 +245,23 @@ mod tests {
     }
 
     #[test]
+    fn every_index_is_found_and_no_other() {
+        for step in [1u32, 3, 1_000, 40_000_000] {
+            for count in 1..100 {
+                let vector = SparseVector::new((0..count).map(|n| n * step + step / 2 * (n % 2)).collect(), vec![1.0; count as usize]).unwrap();
+                let mut builder = GroupBuilder::default();
+                builder.push(Some(&vector));
+                let terms = TermsBlock::decode(&builder.take().unwrap().encode(false).terms, &shape()).unwrap();
+                for (term, index) in vector.indices().iter().enumerate() {
+                    assert_eq!(terms.find(*index), Some(term as u32));
+                    let other = index.wrapping_add(1);
+                    assert_eq!(terms.find(other), vector.indices().iter().position(|i| *i == other).map(|at| at as u32));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_group_adds_up_to_dot_products() {
         let sparse =
             |pairs: &[(u32, f32)]| SparseVector::new(pairs.iter().map(|p| p.0).collect(), pairs.iter().map(|p| p.1).collect()).unwrap();
@@ -246,6 +280,7 @@ mod tests {
         }
         assert_eq!(scores, [12.0, 0.0, -30.0]);
         assert!(PostingList::decode(&group.postings[..12], 2).is_err(), "row 2 of two rows");
+        assert_eq!(terms.largest(0), 3.0);
         builder.push(Some(&sparse(&[(3, 1.0)])));
         assert_eq!(builder.take().unwrap().encode(false).first, 3);
     }

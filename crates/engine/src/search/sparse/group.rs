@@ -31,6 +31,8 @@ const EXACT_COST: usize = 16;
 const MASK_FROM_ONE_IN: u64 = 4;
 /// Blocks looked at in the order of their bounds at least; by then the rank to reach is nearly known.
 const SORTED_BLOCKS: usize = 16;
+/// Rows completed together: what they need lies far apart, and is fetched for all of them at once.
+const BATCH: usize = 16;
 /// A position that was looked at.
 const DONE: f32 = f32::NEG_INFINITY;
 
@@ -64,6 +66,14 @@ struct Short<'g> {
     most: f64,
 }
 
+/// Some rows, and what short lists add up to for each.
+#[derive(Default)]
+struct Batch {
+    positions: [u16; BATCH],
+    sums: [f32; BATCH],
+    len: usize,
+}
+
 /// The search of one group under way. Sums and levels are shares of `total`.
 struct Pass<'s, 'a, 'g> {
     search: &'s mut GroupSearch<'a>,
@@ -78,6 +88,8 @@ struct Pass<'s, 'a, 'g> {
     mask: Option<Vec<u64>>,
     /// A row whose sum cannot reach this has no chance.
     level: f32,
+    /// Rows whose sums are yet to be completed.
+    batch: Batch,
     /// Rows that had a chance when they were looked at, with their sums.
     candidates: Vec<(f32, u16)>,
     /// What was spent on rows, and what may be, in postings added up.
@@ -116,8 +128,19 @@ impl<'a> GroupSearch<'a> {
         }
         let Ok(mask) = self.mask(group) else { return };
         let slack = (group.lists.len() as f64 + 8.0) * f64::from(2f32.powi(-22)) + f64::from(f32::from_bits(1)) / total;
-        let mut pass =
-            Pass { search: self, group, total, slack, common: Vec::new(), mask, level: f32::MIN, candidates: Vec::new(), spent: 0, budget };
+        let mut pass = Pass {
+            search: self,
+            group,
+            total,
+            slack,
+            common: Vec::new(),
+            mask,
+            level: f32::MIN,
+            batch: Batch::default(),
+            candidates: Vec::new(),
+            spent: 0,
+            budget,
+        };
         pass.raise_level();
         pass.look();
         let candidates = pass.candidates();
@@ -216,11 +239,12 @@ impl<'g> Pass<'_, '_, 'g> {
                 self.look_at(*position, sum);
             }
         }
+        self.complete();
     }
 
     /// Looks at rows that no short list has, where common terms alone can reach the level.
     fn look_at_blocks(&mut self, blocks: usize) {
-        if self.common.is_empty() {
+        if self.common.is_empty() || self.common.iter().map(|common| common.factor * 255.0).sum::<f32>() < self.level {
             return;
         }
         let bounds = &self.search.scratch.bounds[..blocks];
@@ -236,6 +260,7 @@ impl<'g> Pass<'_, '_, 'g> {
         for (bound, block) in chosen {
             if f32::from_bits(bound) >= self.level {
                 self.look_at_block(usize::from(block));
+                self.complete();
             }
         }
     }
@@ -246,7 +271,7 @@ impl<'g> Pass<'_, '_, 'g> {
         for common in &self.common {
             bound += common.factor * f32::from(common.list.maxima[block]);
             if bound >= self.level {
-                rows |= common.list.rows[block];
+                rows |= common.list.rows(block);
             }
         }
         self.spent += self.common.len();
@@ -263,22 +288,54 @@ impl<'g> Pass<'_, '_, 'g> {
         }
     }
 
-    /// Completes the sum of a row, of which short lists make up `sum`, and keeps the row if it has a chance.
+    /// Takes in a row, of which short lists make up `sum`, to complete it with the next few.
     fn look_at(&mut self, position: u16, sum: f32) {
-        let (block, bit) = (usize::from(position) / BLOCK_ROWS, u32::from(position) % BLOCK_ROWS as u32);
+        let (block, bit) = (usize::from(position) / BLOCK_ROWS, usize::from(position) % BLOCK_ROWS);
         if self.mask.as_ref().is_some_and(|mask| mask[block] >> bit & 1 == 0) {
             return;
         }
-        self.search.looked_at += 1;
-        self.spent += ROW_COST + self.common.len();
-        let has = |common: &&Common<'_>| common.list.rows[block] >> bit & 1 == 1;
-        let bound = self.common.iter().filter(has).fold(sum, |sum, c| sum + c.factor * f32::from(c.list.maxima[block]));
-        if bound < self.level {
-            return;
+        self.batch.positions[self.batch.len] = position;
+        self.batch.sums[self.batch.len] = sum;
+        self.batch.len += 1;
+        if self.batch.len == BATCH {
+            self.complete();
         }
-        let add = |sum: f32, common: &Common<'_>| sum + common.list.get(block, bit).map_or(0.0, |v| (common.weight * f64::from(v)) as f32);
-        let sum = self.common.iter().fold(sum, add);
-        if sum < self.level || self.mask.is_none() && !self.search.allowed.contains(row(self.group, position)) {
+    }
+
+    /// Completes the sums of the rows taken in, and keeps those that have a chance.
+    fn complete(&mut self) {
+        let Batch { mut positions, mut sums, len } = std::mem::take(&mut self.batch);
+        self.search.looked_at += len;
+        self.spent += len * (ROW_COST + self.common.len());
+        let mut bounds = sums;
+        for common in &self.common {
+            for (bound, position) in bounds.iter_mut().zip(&positions[..len]) {
+                *bound += common.factor * f32::from(common.list.share(*position));
+            }
+        }
+        let mut kept = 0;
+        for at in 0..len {
+            (positions[kept], sums[kept]) = (positions[at], sums[at]);
+            kept += usize::from(bounds[at] >= self.level);
+        }
+        for common in &self.common {
+            for (sum, position) in sums.iter_mut().zip(&positions[..kept]) {
+                *sum += (common.weight * f64::from(common.list.value_or_zero(*position))) as f32;
+            }
+        }
+        for (position, sum) in positions.into_iter().zip(sums).take(kept) {
+            if sum >= self.level {
+                self.keep(position, sum);
+            }
+        }
+        if self.spent > self.budget {
+            self.level = f32::INFINITY;
+        }
+    }
+
+    /// Keeps a row with its sum, if it counts.
+    fn keep(&mut self, position: u16, sum: f32) {
+        if self.mask.is_none() && !self.search.allowed.contains(row(self.group, position)) {
             return;
         }
         // A row counts unless its score is exactly 0.
@@ -293,9 +350,6 @@ impl<'g> Pass<'_, '_, 'g> {
         self.candidates.push((sum, position));
         self.search.reached.push(rounded_down(reached));
         self.raise_level();
-        if self.spent > self.budget {
-            self.level = f32::INFINITY;
-        }
     }
 
     fn raise_level(&mut self) {

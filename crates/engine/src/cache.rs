@@ -1,12 +1,15 @@
 //! Plaintext of stored blocks, in RAM and nowhere else, within one budget of bytes for the whole engine.
 //!
-//! A block is cached decoded, under the object it lies in, its section and its number. Objects never change, so an entry
-//! is never stale; [`BlockCache::forget`] drops what belongs to an object that is being deleted.
+//! A block is cached decoded, under the object it lies in, its section and its number; single vectors, which searches with codes score
+//! exactly, have a budget of their own. Objects never change, so an entry is never stale; [`BlockCache::forget`] drops what
+//! belongs to an object that is being deleted.
 
 use std::{any::Any, sync::Arc};
 
 use moka::sync::Cache;
 use pinyon_model::ObjectId;
+
+use crate::vector_cache::VectorCache;
 
 /// Names one decoded block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,14 +34,20 @@ struct Entry {
 /// The cache. Cheap to share: hold it in an `Arc`.
 pub(crate) struct BlockCache {
     entries: Cache<BlockKey, Entry>,
+    vectors: VectorCache,
 }
 
 impl BlockCache {
-    /// A cache of at most about `budget_bytes`.
-    pub(crate) fn new(budget_bytes: u64) -> Self {
+    /// A cache of at most about `budget_bytes` of blocks and `vector_bytes` of single vectors.
+    pub(crate) fn new(budget_bytes: u64, vector_bytes: u64) -> Self {
         let entries =
             Cache::builder().max_capacity(budget_bytes).weigher(|_, entry: &Entry| entry.weight).support_invalidation_closures().build();
-        Self { entries }
+        Self { entries, vectors: VectorCache::new(vector_bytes) }
+    }
+
+    /// The single vectors.
+    pub(crate) fn vectors(&self) -> &VectorCache {
+        &self.vectors
     }
 
     /// The block, if it is there as a `T`.
@@ -61,6 +70,7 @@ impl BlockCache {
     pub(crate) fn forget(&self, object: ObjectId) {
         // Refused only without `support_invalidation_closures`, which `new` asks for.
         let _ = self.entries.invalidate_entries_if(move |key, _| key.object == object);
+        self.vectors.forget(object);
     }
 }
 
@@ -74,7 +84,7 @@ mod tests {
 
     #[test]
     fn stays_within_its_budget() {
-        let cache = BlockCache::new(100_000);
+        let cache = BlockCache::new(100_000, 0);
         for i in 0..1_000 {
             cache.insert(key(1, i), Arc::new(vec![0u8; 1_000]), 1_000);
         }
@@ -85,7 +95,7 @@ mod tests {
 
     #[test]
     fn forgets_an_object_and_keeps_the_others() {
-        let cache = BlockCache::new(1 << 20);
+        let cache = BlockCache::new(1 << 20, 0);
         cache.insert(key(1, 0), Arc::new(1u32), 4);
         cache.insert(key(2, 0), Arc::new(2u32), 4);
         cache.forget(ObjectId::from_bytes([1; 16]));

@@ -55,7 +55,7 @@ impl Engine {
         };
         let (removals, removal_requests) = Removals::new();
         let sealed = SealedStore::new(Arc::clone(&store));
-        let cache = Arc::new(BlockCache::new(settings.cache_bytes));
+        let cache = Arc::new(BlockCache::new(settings.cache_bytes, settings.vector_cache_bytes));
         let jobs = settings.jobs.max(1);
         let shared = Arc::new(Shared {
             sealed: sealed.clone(),
@@ -66,7 +66,7 @@ impl Engine {
             clock,
             kernels: Kernels::detect(),
             cache: Arc::clone(&cache),
-            pool: Pool::new(threads)?,
+            pool: Pool::new(threads)?.on_caller(settings.query_on_caller),
             flushes: Semaphore::new(jobs),
             compactions: Semaphore::new(jobs),
             tasks: TaskTracker::new(),

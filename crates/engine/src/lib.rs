@@ -27,6 +27,7 @@ mod shared;
 mod slot;
 mod usage;
 mod validate;
+mod vector_cache;
 
 pub use answer::{FetchAnswer, FetchPage, IndexStats, ListAnswer, QueryAnswer, UpdateAck, WriteAck};
 pub use check::{CheckReport, CheckedRecall, DamagedFile};

@@ -29,6 +29,7 @@ type Step = Box<dyn FnOnce() + Send>;
 pub(crate) struct Pool {
     shared: Arc<Shared>,
     threads: usize,
+    on_caller: bool,
 }
 
 struct Shared {
@@ -50,7 +51,7 @@ impl Pool {
     pub(crate) fn new(threads: usize) -> Result<Self> {
         let threads = threads.max(1);
         let shared = Arc::new(Shared { queue: Mutex::default(), wake: Condvar::new(), next_lane: AtomicU64::new(0) });
-        let pool = Self { shared: Arc::clone(&shared), threads };
+        let pool = Self { shared: Arc::clone(&shared), threads, on_caller: false };
         for n in 0..threads {
             let shared = Arc::clone(&shared);
             // Reading much is handed to the runtime's threads for that.
@@ -65,6 +66,17 @@ impl Pool {
                 .map_err(|e| Error::internal(format!("Could not start a search thread: {e}")))?;
         }
         Ok(pool)
+    }
+
+    /// The same pool for callers that compute their queries themselves, and leave it but the steps of long ones.
+    pub(crate) fn on_caller(mut self, on_caller: bool) -> Self {
+        self.on_caller = on_caller;
+        self
+    }
+
+    /// Whether callers compute their queries themselves.
+    pub(crate) fn is_on_caller(&self) -> bool {
+        self.on_caller
     }
 
     /// How many threads there are: how many steps of one lane are worth having in flight.

@@ -29,6 +29,9 @@ pub struct EngineSettings {
     pub jobs: usize,
     /// Threads that compute queries; 0 takes one a core.
     pub query_threads: usize,
+    /// Whether a query is computed on the thread that asks instead: for a program that has a thread for each of its queries. A server leaves
+    /// it off, so that its async workers only ever wait.
+    pub query_on_caller: bool,
     /// Times the effort of approximate search that calibration and measured recall ask for.
     pub search_effort: f64,
     /// One in so many dense queries is replayed exactly in idle time, which is how recall is known; 0: none.
@@ -37,6 +40,8 @@ pub struct EngineSettings {
     pub recall_quiet_ms: u64,
     /// Bytes of decrypted segment data kept in memory.
     pub cache_bytes: u64,
+    /// Bytes of single decrypted vectors kept in memory, beside those blocks.
+    pub vector_cache_bytes: u64,
     /// Milliseconds without a request after which a namespace is closed.
     pub idle_close_ms: u64,
     /// Milliseconds between two looks for idle namespaces.
@@ -61,10 +66,12 @@ impl Default for EngineSettings {
             clustered_vectors: 4_096,
             jobs: 2,
             query_threads: 0,
+            query_on_caller: false,
             search_effort: 1.0,
             recall_one_in: 100,
             recall_quiet_ms: 200,
             cache_bytes: 256 << 20,
+            vector_cache_bytes: 32 << 20,
             idle_close_ms: 60_000,
             idle_check_ms: 5_000,
             open_namespaces: 512,

@@ -137,10 +137,10 @@ impl Shared {
     fn read_ranges(&self, name: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let path = self.path(name)?;
         let file = File::open(&path).map_err(|e| with_name(fs::io_error("open", &path, e), name))?;
+        // A wrong length must not become an allocation: the file says how long it is.
+        let size = file.metadata().map_err(|e| fs::io_error("measure", &path, e))?.len();
         let read = |r: &Range<u64>| {
             let len = r.end.checked_sub(r.start).ok_or_else(|| StorageError::invalid("a range ends before it starts"))?;
-            // A wrong length must not become an allocation: the file says how long it is.
-            let size = file.metadata().map_err(|e| fs::io_error("measure", &path, e))?.len();
             if r.end > size {
                 return Err(StorageError::damaged(name, format!("it has {size} bytes and ends before byte {}", r.end)));
             }

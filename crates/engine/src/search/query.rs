@@ -151,6 +151,11 @@ impl PreparedQuery {
         if self.lower_is_better() { -score } else { score }
     }
 
+    /// What codes estimate for a rank: half of it for distances.
+    pub(super) fn estimate_of(&self, rank: f32) -> f32 {
+        if self.lower_is_better() { rank / 2.0 } else { rank }
+    }
+
     /// Whether one score is at least as good as the other.
     pub(crate) fn is_as_good(&self, score: f32, other: f32) -> bool {
         if self.lower_is_better() { score <= other } else { score >= other }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use pinyon_model::{Error, Result};
 
 use super::{
     codec::Malformed,
-    codes::{Codes, CodesBuilder, CodesPlan, Encoded, Head, Parts},
+    codes::{Aligned, Codes, CodesBuilder, CodesPlan, Encoded, Head, Parts, bits, padded},
+    dense::DenseLayout,
     format::{Directory, Section, Table},
     reader::SegmentReader,
     writer::Output,
@@ -19,13 +21,13 @@ pub(super) async fn write(out: &mut Output, table: &mut Table, builder: Option<C
     let plan = Arc::new(plan);
     let (mut scan_blocks, mut second_blocks) = (Directory::default(), Directory::default());
     // Scan codes are kept for the calibration: an eighth of a byte a dimension.
-    let (mut scan, mut rows) = (Vec::new(), Vec::new());
+    let (mut scan, mut rows) = (Aligned::with_capacity(plan.scan_bytes()), Vec::new());
     for batch in 0..plan.batches() {
         let encoded = encode(&plan, batch).await?;
         let first = plan.first_slot(batch);
         out.block(&mut scan_blocks, &encoded.scan, encoded.scan.len(), first).await?;
         out.block(&mut second_blocks, &encoded.second, encoded.second.len(), first).await?;
-        scan.extend_from_slice(&encoded.scan);
+        scan.extend(&encoded.scan);
         rows.extend_from_slice(&encoded.rows);
     }
     out.section(table, Section::Clusters, &[plan.mean(), plan.sizes()].concat()).await?;
@@ -48,6 +50,39 @@ async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
     tokio::task::spawn_blocking(work).await.map_err(|_| Error::internal("Making the codes of a segment failed unexpectedly"))
 }
 
+/// The sections that codes are kept in: a segment has all of them or none.
+pub(super) const SECTIONS: [Section; 6] =
+    [Section::CodesHead, Section::Clusters, Section::Centers, Section::CodedVectors, Section::ScanCodes, Section::SecondCodes];
+
+/// Puts the codes of a segment together from what its sections hold, against which their checksums were held and nothing else.
+pub(super) fn decode(stored: Stored<'_>, dense: &DenseLayout) -> Result<Codes, (Section, Malformed)> {
+    let head = Head::decode(stored.head).map_err(|m| (Section::CodesHead, m))?;
+    let of_vectors = head.vectors == dense.count && head.padded as usize == padded(dense.dimension) && head.bits == bits(dense.dimension);
+    let Some((mean, sizes)) = stored.clusters.split_at_checked(head.padded as usize * 4).filter(|_| of_vectors) else {
+        return Err((Section::CodesHead, Malformed("it does not fit the segment's vectors")));
+    };
+    let parts = Parts {
+        head,
+        mean: mean.to_vec(),
+        sizes: sizes.to_vec(),
+        centers: stored.centers,
+        rows: stored.rows,
+        scan: stored.scan,
+        second: Some(stored.second),
+    };
+    Codes::new(parts).map_err(|m| (Section::Clusters, m))
+}
+
+/// What the sections hold; of the blocked ones, all blocks.
+pub(super) struct Stored<'a> {
+    pub(super) head: &'a [u8],
+    pub(super) clusters: &'a [u8],
+    pub(super) centers: Aligned,
+    pub(super) rows: Vec<u8>,
+    pub(super) scan: Aligned,
+    pub(super) second: Aligned,
+}
+
 impl SegmentReader {
     /// The segment's codes, read when they are first needed; none if it has none.
     pub(crate) async fn codes(&self) -> Result<Option<Arc<Codes>>> {
@@ -60,42 +95,40 @@ impl SegmentReader {
         self.table.get(Section::CodesHead).is_some()
     }
 
-    async fn load_codes(&self) -> Result<Option<Arc<Codes>>> {
-        if self.table.get(Section::CodesHead).is_none() {
+    /// Reads the codes, and keeps nothing of them.
+    pub(super) async fn load_codes(&self) -> Result<Option<Arc<Codes>>> {
+        if SECTIONS.iter().all(|section| self.table.get(*section).is_none()) {
             return Ok(None);
         }
-        let head = self.whole(Section::CodesHead).await?;
-        let head = Head::decode(&head).map_err(|m| self.damaged(Section::CodesHead, m))?;
-        let mut mean = self.whole(Section::Clusters).await?;
-        let mean_bytes = head.padded as usize * 4;
-        if head.vectors != self.dense().count || mean.len() < mean_bytes {
-            return Err(self.damaged(Section::CodesHead, Malformed("it does not fit the segment's vectors")));
-        }
-        let sizes = mean.split_off(mean_bytes);
-        let centers = self.whole(Section::Centers).await?;
-        let rows = self.whole(Section::CodedVectors).await?;
+        let (head, clusters) = (self.whole(Section::CodesHead).await?, self.whole(Section::Clusters).await?);
+        let centers = Aligned::from(&self.whole(Section::Centers).await?[..]);
+        let rows = self.whole(Section::CodedVectors).await?.to_vec();
         let scan = self.blocks(Section::ScanCodes).await?;
-        let second = Some(self.blocks(Section::SecondCodes).await?);
-        let codes = Codes::new(Parts { head, mean, sizes, centers, rows, scan, second });
-        Ok(Some(Arc::new(codes.map_err(|m| self.damaged(Section::Clusters, m))?)))
+        let second = self.blocks(Section::SecondCodes).await?;
+        let codes = decode(Stored { head: &head, clusters: &clusters, centers, rows, scan, second }, self.dense());
+        Ok(Some(Arc::new(codes.map_err(|(section, m)| self.damaged(section, m))?)))
     }
 
     /// A section that is not blocked.
-    async fn whole(&self, section: Section) -> Result<Vec<u8>> {
+    async fn whole(&self, section: Section) -> Result<Bytes> {
         let extent = self.table.get(section).ok_or_else(|| self.damaged(section, Malformed("it is missing")))?;
         let bytes = self.read_range(extent.range()).await?;
         extent.check(&bytes).map_err(|m| self.damaged(section, m))?;
-        Ok(bytes.to_vec())
+        Ok(bytes)
     }
 
     /// All blocks of a section, one after the other.
-    async fn blocks(&self, section: Section) -> Result<Vec<u8>> {
+    async fn blocks(&self, section: Section) -> Result<Aligned> {
         let directory = self.directory(section);
-        let mut all = Vec::with_capacity(directory.iter().map(|entry| entry.extent.len as usize).sum());
+        let len: u64 = directory.iter().map(|entry| entry.extent.len).sum();
+        if len > self.bytes() || directory.iter().any(|entry| u64::from(entry.raw_len) != entry.extent.len) {
+            return Err(self.damaged(section, Malformed("its blocks have lengths that cannot be")));
+        }
+        let mut all = Aligned::with_capacity(len as usize);
         for entry in directory.iter() {
             let bytes = self.read_range(entry.extent.range()).await?;
             entry.extent.check(&bytes).map_err(|m| self.damaged(section, m))?;
-            all.extend_from_slice(&bytes);
+            all.extend(&bytes);
         }
         Ok(all)
     }

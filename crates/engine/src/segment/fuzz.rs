@@ -6,6 +6,9 @@ use pinyon_model::ObjectId;
 use super::{
     bitmap,
     block::{Block, MetadataBlock, Shape, SparseBlock},
+    codec::Malformed,
+    codes::{Aligned, CodeQuery, Codes, Head, Parts},
+    codes_section::{self, Stored},
     column::Column,
     deletes,
     dense::DenseBlock,
@@ -34,6 +37,57 @@ pub(crate) fn segment(data: &[u8]) {
     let _ = bytes_of(Section::Fields).map(FieldNames::decode);
     let rows = resident.ids.from(0).count();
     assert_eq!(rows, resident.statistics.rows as usize);
+    let whole = |section| bytes_of(section).unwrap_or_default();
+    let blocks = |section| -> Vec<u8> {
+        let directory = resident.directory(section);
+        let len: u64 = directory.iter().map(|entry| entry.extent.len).sum();
+        if len > data.len() as u64 { Vec::new() } else { directory.iter().flat_map(|entry| slice(entry.extent.range())).copied().collect() }
+    };
+    let stored = Stored {
+        head: whole(Section::CodesHead),
+        clusters: whole(Section::Clusters),
+        centers: Aligned::from(whole(Section::Centers)),
+        rows: whole(Section::CodedVectors).to_vec(),
+        scan: Aligned::from(&blocks(Section::ScanCodes)[..]),
+        second: Aligned::from(&blocks(Section::SecondCodes)[..]),
+    };
+    let _ = codes_section::decode(stored, &resident.dense).map(|codes| search(&codes));
+}
+
+/// Puts codes together from a head and as many bytes as it asks for, as far as there are so many.
+fn codes(data: &[u8]) -> Result<(), Malformed> {
+    let (head, mut rest) = data.split_at(data.len().min(26 + 12 * usize::from(data.first().copied().unwrap_or(0) % 4)));
+    let head = Head::decode(head)?;
+    let mut take = |count: u32, bytes: usize| -> Vec<u8> {
+        let (taken, left) = rest.split_at(rest.len().min(count as usize * bytes));
+        rest = left;
+        taken.to_vec()
+    };
+    let (vectors, clusters) = (head.vectors, head.clusters);
+    let (mean, sizes) = (take(head.padded, 4), take(clusters, 4));
+    let centers = Aligned::from(&take(clusters, head.row_bytes(pinyon_kernels::CodeBits::Eight))[..]);
+    let (rows, second) = (take(vectors, 4), Some(Aligned::from(&take(vectors, head.row_bytes(head.bits))[..])));
+    let codes = Codes::new(Parts { head, mean, sizes, centers, rows, scan: Aligned::from(rest), second })?;
+    search(&codes);
+    Ok(())
+}
+
+/// Asks codes everything that a search asks.
+pub(super) fn search(codes: &Codes) {
+    let kernels = pinyon_kernels::Kernels::detect();
+    let query = CodeQuery::new(kernels, codes, &codes.rotation().rotated(kernels, &[1.0, -2.0], 1.0));
+    let mut bases = Vec::new();
+    query.bases(codes, &mut bases);
+    assert_eq!(bases.len(), codes.clusters() as usize);
+    let mut found = Vec::new();
+    (0..codes.clusters()).zip(&bases).for_each(|(cluster, base)| query.scan(codes, cluster, *base, f32::NEG_INFINITY, &mut found));
+    let slots: Vec<u32> = codes.slot_of().to_vec();
+    assert!(found.iter().all(|(slot, _)| codes.ordinal(*slot) < codes.vectors()));
+    assert!((0..).zip(&slots).all(|(ordinal, slot)| codes.ordinal(*slot) == ordinal));
+    let mut estimates: Vec<f32> = slots.iter().map(|slot| bases[codes.cluster_of(*slot) as usize]).collect();
+    query.second(codes, &slots, &mut estimates);
+    let _ = codes.head().effort(10.0);
+    let _ = codes.check_numbers();
 }
 
 /// Decodes `data` after its first two bytes as the part of a segment that the first names; the second sizes the segment.
@@ -41,7 +95,7 @@ pub(crate) fn part(data: &[u8]) {
     let [kind, size, data @ ..] = data else { return };
     let rows = u32::from(*size) * 16;
     let shape = Shape { rows, dimension: usize::from(*size % 8), field_pages: u32::from(*size) };
-    match kind % 18 {
+    match kind % 20 {
         0 => drop(Statistics::decode(data)),
         1 => drop(IdTable::decode(data, rows).map(|ids| assert_eq!(ids.from(0).count() as u32, rows))),
         2 => drop(Column::decode(data, rows).map(|column| (0..rows).map(|r| column.get(r)).max())),
@@ -60,6 +114,8 @@ pub(crate) fn part(data: &[u8]) {
             ImpactOrder::decode(data, &shape).map(|order| order.rows().map(|row| assert!(order.row(order.position(row)) == row)).count()),
         ),
         16 => drop(ImpactList::decode(data, rows, 2.0, None).map(|list| list.add_to(1.0, &mut vec![0.0; rows as usize]))),
+        17 => drop(Head::decode(data)),
+        18 => drop(codes(data)),
         14 => drop(Table::decode(data, u64::from(rows) * 1_024)),
         _ => drop(deletes::decode(data, ObjectId::from_bytes([0; 16]), rows)),
     }

@@ -45,6 +45,8 @@ fn damaged(file: &str, part: &str, malformed: Malformed) -> Error {
 }
 
 #[cfg(test)]
+mod coded_tests;
+#[cfg(test)]
 mod impacts_tests;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use pinyon_model::{Lsn, ObjectId, RecordId, Result};
 use pinyon_storage::{DataKey, ObjectKind, SealedReader, SealedStore};
+use roaring::RoaringBitmap;
 use tokio::sync::OnceCell;
 
 use super::{
@@ -39,6 +40,8 @@ pub(crate) struct SegmentReader {
     cache: Arc<BlockCache>,
     /// What of it was put into the cache.
     kept: Mutex<HashSet<BlockKey>>,
+    /// The ordinals of the vectors that were.
+    kept_vectors: Mutex<RoaringBitmap>,
     pub(super) table: Table,
     resident: Resident,
     /// Read with the first dense search.
@@ -95,7 +98,7 @@ impl SegmentReader {
         footer.table.check(&table).map_err(bad("table"))?;
         let table = Table::decode(&table, footer.table.offset).map_err(bad("table"))?;
         let resident = read_resident(&sealed, &name, &table, footer.table.offset, tail_at, &tail).await?;
-        Ok(Self { sealed, name, object, cache, kept: Mutex::default(), table, resident, codes: OnceCell::new() })
+        Ok(Self { sealed, name, object, cache, kept: Mutex::default(), kept_vectors: Mutex::default(), table, resident, codes: OnceCell::new() })
     }
 
     /// The object's name, for messages.
@@ -165,6 +168,17 @@ impl SegmentReader {
     pub(super) fn keep<T: Send + Sync + 'static>(&self, key: BlockKey, block: &Arc<T>, weight_bytes: usize) {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
         self.cache.insert(key, Arc::clone(block), weight_bytes);
+    }
+
+    /// The vector of this ordinal, if it was kept.
+    pub(super) fn kept_vector(&self, ordinal: u32) -> Option<Arc<[f32]>> {
+        self.cache.vectors().get(self.object, ordinal)
+    }
+
+    /// Keeps vectors that were read alone.
+    pub(super) fn keep_vectors(&self, vectors: &[(u32, Arc<[f32]>)]) {
+        self.kept_vectors.lock().unwrap_or_else(PoisonError::into_inner).extend(vectors.iter().map(|(ordinal, _)| ordinal));
+        vectors.iter().for_each(|(ordinal, vector)| self.cache.vectors().insert(self.object, *ordinal, Arc::clone(vector)));
     }
 
     /// These ranges of plaintext, with one batched read.
@@ -292,6 +306,8 @@ impl Drop for SegmentReader {
     fn drop(&mut self) {
         let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
         kept.iter().for_each(|key| self.cache.remove(key));
+        let vectors = self.kept_vectors.get_mut().unwrap_or_else(PoisonError::into_inner);
+        vectors.iter().for_each(|ordinal| self.cache.vectors().remove(self.object, ordinal));
     }
 }
 

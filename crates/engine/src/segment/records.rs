@@ -172,4 +172,27 @@ impl SegmentReader {
         });
         Ok(found.collect())
     }
+
+    /// The dense vectors of these ordinals, which ascend, one by one: what was read alone before is kept, so that vectors near to many
+    /// queries are decrypted once.
+    pub(crate) async fn single_vectors(&self, ordinals: &[u32]) -> Result<Vec<(u32, Arc<[f32]>)>> {
+        let mut found: Vec<(u32, Arc<[f32]>)> = Vec::with_capacity(ordinals.len());
+        let mut missing = Vec::new();
+        for ordinal in ordinals {
+            match self.kept_vector(*ordinal) {
+                Some(vector) => found.push((*ordinal, vector)),
+                None => missing.push(*ordinal),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        let before = found.len();
+        for stretch in self.vectors(&missing).await? {
+            let values = stretch.values();
+            found.extend((stretch.first..).zip(values.chunks_exact(self.dense().dimension).map(Arc::from)));
+        }
+        self.keep_vectors(&found[before..]);
+        Ok(found)
+    }
 }

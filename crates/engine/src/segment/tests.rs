@@ -30,7 +30,7 @@ pub(crate) const DIR: &str = "ns";
 impl Fixture {
     pub(crate) fn new() -> Self {
         let store = SealedStore::new(Arc::new(MemoryStore::default()));
-        Self { store, key: DataKey::generate(), cache: Arc::new(BlockCache::new(64 << 20)) }
+        Self { store, key: DataKey::generate(), cache: Arc::new(BlockCache::new(64 << 20, 1 << 20)) }
     }
 
     pub(crate) async fn write(&self, records: &[Record], dimension: u32, schema: Option<MetadataSchema>) -> SegmentInfo {

@@ -74,9 +74,18 @@ impl SegmentReader {
                 tokio::task::yield_now().await;
             }
         }
+        self.verify_codes().await?;
         self.verify_postings().await?;
         self.verify_impacts().await?;
         self.verify_unknown().await
+    }
+
+    /// Loads the codes as the first dense search would, beside those that are in use.
+    async fn verify_codes(&self) -> Result<()> {
+        let Some(codes) = self.load_codes().await? else { return Ok(()) };
+        let checked = tokio::task::spawn_blocking(move || codes.check_numbers()).await;
+        let checked = checked.unwrap_or(Err(Malformed("its numbers could not be checked")));
+        checked.map_err(|m| self.damaged(Section::Clusters, m))
     }
 
     async fn verify_postings(&self) -> Result<()> {

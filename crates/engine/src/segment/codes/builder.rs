@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use pinyon_kernels::Kernels;
+use pinyon_kernels::{Kernels, SCAN_BLOCK_LANES, scan_block_bytes};
 use pinyon_model::Metric;
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     encode::{Encoded, encode, encode_centers},
     head::{Calibrated, Head, SEED, bits},
     kmeans::{Cluster, clusters},
-    resident::{Codes, Parts},
+    resident::{Aligned, Codes, Parts},
     vectors::Vectors,
 };
 use crate::segment::codec::Malformed;
@@ -102,6 +102,11 @@ impl CodesPlan {
     pub(crate) fn batches(&self) -> usize {
         self.batches.len()
     }
+    /// Bytes of all scan codes.
+    pub(crate) fn scan_bytes(&self) -> usize {
+        let blocks = |cluster: &Cluster| cluster.members.len().div_ceil(SCAN_BLOCK_LANES);
+        self.clusters.iter().map(blocks).sum::<usize>() * scan_block_bytes(self.vectors.padded())
+    }
     /// The first slot of a batch.
     pub(crate) fn first_slot(&self, batch: usize) -> u32 {
         self.clusters[..self.batches[batch].start].iter().map(|cluster| cluster.members.len() as u32).sum()
@@ -124,8 +129,8 @@ impl CodesPlan {
     }
 
     /// The head, calibrated on the scan codes and rows of all batches. Takes seconds of all cores.
-    pub(crate) fn calibrate(&self, scan: Vec<u8>, rows: Vec<u8>) -> Result<Head, Malformed> {
-        let (mean, sizes, centers) = (self.mean(), self.sizes(), self.centers());
+    pub(crate) fn calibrate(&self, scan: Aligned, rows: Vec<u8>) -> Result<Head, Malformed> {
+        let (mean, sizes, centers) = (self.mean(), self.sizes(), Aligned::from(&self.centers()[..]));
         let codes = Codes::new(Parts { head: self.head.clone(), mean, sizes, centers, rows, scan, second: None })?;
         Ok(Head { calibration: calibrate(&self.vectors, &codes, SEED), ..self.head.clone() })
     }

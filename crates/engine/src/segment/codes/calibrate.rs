@@ -21,11 +21,11 @@ const QUERIES: usize = 256;
 /// Queries that a thread takes at a time.
 const AT_ONCE: usize = 32;
 /// Length of the noise, in lengths of the vector.
-const NOISE: f32 = 1.2;
-/// The k that are measured, as far as the segment has ten times as many vectors.
+const NOISE: f32 = 1.0;
+/// The k that are measured, as far as the segment has four times as many vectors: what lies beyond is guessed, and less well.
 const KS: [u32; 4] = [1, 10, 100, 1_000];
 /// Share of the best k that the visited clusters must hold, and that the pool must keep of those.
-const IN_CLUSTERS: f64 = 0.985;
+const IN_CLUSTERS: f64 = 0.98;
 const IN_POOL: f64 = 0.998;
 /// For each k, as many queries at most as give this many neighbours: a thousandth is measured well enough then.
 const NEIGHBOURS: usize = 64_000;
@@ -42,7 +42,7 @@ struct Probe {
 
 /// Measures the effort that each k takes.
 pub(crate) fn calibrate(vectors: &Vectors, codes: &Codes, seed: u64) -> Vec<Calibrated> {
-    let ks: Vec<u32> = KS.into_iter().filter(|k| *k == 1 || k * 10 <= codes.vectors()).collect();
+    let ks: Vec<u32> = KS.into_iter().filter(|k| *k == 1 || k * 4 <= codes.vectors()).collect();
     let most = ks.last().copied().unwrap_or(1) as usize;
     let probes = Mutex::new(probes(vectors, seed));
     let ranks: Mutex<Vec<(Vec<u32>, Vec<u32>)>> = Mutex::new(ks.iter().map(|_| Default::default()).collect());

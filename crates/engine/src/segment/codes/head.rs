@@ -89,6 +89,10 @@ impl Head {
         if !padded.is_multiple_of(64) || !(64..=PADDED_MAX).contains(&padded) || clusters == 0 || clusters > vectors {
             return Err(Malformed("its counts contradict each other"));
         }
+        // An effort beyond all there is was never measured, and room is made for as many as it says.
+        if calibration.iter().any(|point| point.clusters > clusters || point.pool > vectors) {
+            return Err(Malformed("its calibration asks for more than there is"));
+        }
         Ok(Self { seed, metric, bits, padded, vectors, clusters, calibration })
     }
 

@@ -50,6 +50,11 @@ impl CodeQuery {
         estimate_rows(self.kernels, codes.head().bits, &self.second, codes.second(), slots, estimates);
     }
 
+    /// Asks for the codes of a cluster that will be scanned next.
+    pub(crate) fn prefetch(&self, codes: &Codes, cluster: u32) {
+        self.kernels.prefetch(codes.scan(cluster));
+    }
+
     /// Scans the codes of a cluster, and appends the slots, with their estimates, that are not below `floor`.
     pub(crate) fn scan(&self, codes: &Codes, cluster: u32, base: f32, floor: f32, out: &mut Vec<(u32, f32)>) {
         self.kernels.scan_codes(&self.scan, codes.scan(cluster), codes.slots(cluster).start, base, floor, out);

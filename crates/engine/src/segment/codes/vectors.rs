@@ -2,7 +2,8 @@
 //!
 //! Each is made ready for its metric (cosine: divided by its norm), moved by a common mean, rotated, and kept as 8 bits a
 //! dimension with a scale of its own. That loses some 0.8 % of a vector's length in a random direction, a tenth of what the
-//! codes lose that are made from it, and takes a quarter of the memory.
+//! codes lose that are made from it, and takes a quarter of the memory. Vectors of few dimensions lie so close together that this would
+//! be too much, and are kept as they are.
 
 use pinyon_kernels::Kernels;
 use pinyon_model::Metric;
@@ -14,6 +15,13 @@ const MEAN_OF: usize = 1_024;
 /// Norms that factors can be computed of in `f32` without overflow or loss.
 const NORMS: std::ops::RangeInclusive<f64> = 1e-15..=1e15;
 
+/// A vector this much shorter than the mean would lose what tells it apart if the mean were subtracted from it.
+const SHORT: f64 = 0.25;
+/// The mean is subtracted if no more than one in so many vectors is short.
+const SHORT_ONE_IN: usize = 20;
+/// Below this dimension vectors are kept whole.
+const WHOLE_BELOW: usize = 64;
+
 /// The vectors, in the order they came.
 pub(crate) struct Vectors {
     kernels: Kernels,
@@ -24,10 +32,16 @@ pub(crate) struct Vectors {
     mean: Vec<f32>,
     /// Rotated vectors that wait for the mean, row-major.
     waiting: Vec<f32>,
-    values: Vec<i8>,
-    scales: Vec<f32>,
+    kept: Kept,
     /// The greatest norm, as it counts for this metric.
     norm_max: f64,
+}
+
+/// Rotated vectors, moved by the mean; row-major.
+enum Kept {
+    /// Values in steps of the vector's scale.
+    Bytes { values: Vec<i8>, scales: Vec<f32> },
+    Whole { values: Vec<f32> },
 }
 
 impl Vectors {
@@ -40,8 +54,10 @@ impl Vectors {
             rotation,
             mean: Vec::new(),
             waiting: Vec::new(),
-            values: Vec::new(),
-            scales: Vec::new(),
+            kept: match dimension < WHOLE_BELOW {
+                true => Kept::Whole { values: Vec::new() },
+                false => Kept::Bytes { values: Vec::new(), scales: Vec::new() },
+            },
             norm_max: 0.0,
         }
     }
@@ -64,7 +80,11 @@ impl Vectors {
         &self.mean
     }
     pub(crate) fn len(&self) -> usize {
-        self.scales.len() + self.waiting.len() / self.padded()
+        let kept = match &self.kept {
+            Kept::Bytes { scales, .. } => scales.len(),
+            Kept::Whole { values } => values.len() / self.padded(),
+        };
+        kept + self.waiting.len() / self.padded()
     }
     /// Whether codes of these vectors can be trusted.
     pub(crate) fn can_be_coded(&self) -> bool {
@@ -100,6 +120,12 @@ impl Vectors {
             }
             let count = (waiting.len() / padded).max(1) as f64;
             self.mean = sums.into_iter().map(|sum| (sum / count) as f32).collect();
+            let norm = |vector: &[f32]| self.kernels.norm_squared(vector).sqrt();
+            let shortest = SHORT * norm(&self.mean);
+            let short = waiting.chunks_exact(padded).filter(|vector| norm(vector) < shortest).count();
+            if short * SHORT_ONE_IN > waiting.len() / padded {
+                self.mean.fill(0.0);
+            }
         }
         let mut waiting = waiting;
         waiting.chunks_exact_mut(padded).for_each(|vector| self.keep(vector));
@@ -107,18 +133,27 @@ impl Vectors {
 
     fn keep(&mut self, vector: &mut [f32]) {
         vector.iter_mut().zip(&self.mean).for_each(|(value, mean)| *value -= mean);
+        let (values, scales) = match &mut self.kept {
+            Kept::Bytes { values, scales } => (values, scales),
+            Kept::Whole { values } => return values.extend_from_slice(vector),
+        };
         let most = vector.iter().fold(0f32, |most, value| most.max(value.abs()));
         let scale = if most > 0.0 { most / 127.0 } else { 0.0 };
         let by = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-        self.values.extend(vector.iter().map(|value| (value * by).round() as i8));
-        self.scales.push(scale);
+        values.extend(vector.iter().map(|value| (value * by).round() as i8));
+        scales.push(scale);
     }
 
     /// Writes vector `number` into `out`, which has [`Self::padded`] places.
     pub(crate) fn read(&self, number: u32, out: &mut [f32]) {
-        let (start, scale) = (number as usize * out.len(), self.scales[number as usize]);
-        let values = &self.values[start..start + out.len()];
-        out.iter_mut().zip(values).for_each(|(out, value)| *out = f32::from(*value) * scale);
+        let at = number as usize * out.len()..(number as usize + 1) * out.len();
+        match &self.kept {
+            Kept::Bytes { values, scales } => {
+                let scale = scales[number as usize];
+                out.iter_mut().zip(&values[at]).for_each(|(out, value)| *out = f32::from(*value) * scale);
+            }
+            Kept::Whole { values } => out.copy_from_slice(&values[at]),
+        }
     }
 
     /// These vectors, row-major.

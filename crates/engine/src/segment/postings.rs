@@ -248,7 +248,8 @@ mod tests {
     fn every_index_is_found_and_no_other() {
         for step in [1u32, 3, 1_000, 40_000_000] {
             for count in 1..100 {
-                let vector = SparseVector::new((0..count).map(|n| n * step + step / 2 * (n % 2)).collect(), vec![1.0; count as usize]).unwrap();
+                let vector =
+                    SparseVector::new((0..count).map(|n| n * step + step / 2 * (n % 2)).collect(), vec![1.0; count as usize]).unwrap();
                 let mut builder = GroupBuilder::default();
                 builder.push(Some(&vector));
                 let terms = TermsBlock::decode(&builder.take().unwrap().encode(false).terms, &shape()).unwrap();

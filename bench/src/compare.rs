@@ -1,9 +1,7 @@
 //! Searches of a real set by this engine and by other libraries in turn, on the same machine in the same call: one thread each, one
 //! query at a time, each with the least effort that reaches a recall.
 
-use pinyon_model::Metric;
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::{
     Failure,
@@ -15,7 +13,7 @@ use crate::{
         pass::{Pass, least_effort, pass},
         place::{Asked, InProcess},
     },
-    sets::{Set, SetArguments, State, classes::Class, npy},
+    sets::{Set, SetArguments, State, classes::Class},
     stats::own_processor_time,
     tolerances::{self, Tolerances},
 };
@@ -54,7 +52,7 @@ pub(crate) struct Settings {
     /// Memory for decrypted data, in MiB [default: the engine's own]
     #[arg(long)]
     engine_cache: Option<u64>,
-    /// Core to run everything on
+    /// Core that everyone asks and searches on, in turn
     #[arg(long)]
     core: Option<usize>,
     #[command(flatten)]
@@ -70,12 +68,6 @@ struct Level {
 
 pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
     let tolerances = Tolerances::read(&settings.check)?;
-    if let Some(core) = settings.core {
-        pin::this_thread(core)?;
-    }
-    if settings.set.rows.is_some() || settings.set.skew != 0.0 {
-        return Err("peers read the files themselves: --rows and --skew cannot be used here".into());
-    }
     let set = Set::load(&settings.set)?;
     let state = State::fresh(set.base.rows());
     let truth = set.truth(&state, Class::All, settings.top_k)?;
@@ -86,6 +78,10 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
     place.upsert(&set, &state.records).await?;
     place.settle().await?;
     report.record("pinyon build, processor", "s", (own_processor_time() - before).as_secs_f64());
+    if let Some(core) = settings.core {
+        // Not before: building has all cores.
+        pin::this_thread(core)?;
+    }
     compare_builds(&peers, &mut report);
 
     let asked = Asked { class: Class::All, k: settings.top_k, effort: None };
@@ -105,27 +101,20 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
         expect(settings, level, recall, &mut report);
     }
     place.close().await;
-    report.finish_within(&tolerances)
+    let names: Vec<&str> = ["pinyon"].into_iter().chain(peers.iter().map(|peer| &*peer.name)).collect();
+    let table = table(&levels, &names, &report);
+    let outcome = report.finish_within(&tolerances);
+    eprint!("\n{table}");
+    outcome
 }
 
 /// Starts every peer that can be and builds its index. One that fails is told and left out.
 fn start_peers(settings: &Settings, set: &Set, truth: &[Vec<u32>], report: &mut Report) -> Result<Vec<Peer>, Failure> {
-    let folder = TempDir::with_prefix("pinyon-bench-")?;
-    let truth_file = folder.path().join("truth.npy");
-    npy::write_rows(&truth_file, truth)?;
-    let name = settings.set.base.file_stem().map_or_else(|| "set".to_owned(), |name| name.to_string_lossy().into_owned());
-    let files = Files {
-        base: &settings.set.base,
-        query: &settings.set.query,
-        truth: &truth_file,
-        metric: metric_name(set.metric),
-        queries: set.queries.rows(),
-        name,
-    };
+    let files = Files::of(&settings.set, set, truth)?;
     let mut peers = Vec::new();
     for name in &settings.peers {
         // A peer has read its files when it answers, so they may go at the end.
-        let started = Peer::start(name, &settings.peer_arguments, &files).and_then(|mut peer| Ok((peer.build()?, peer)));
+        let started = Peer::start(name, &settings.peer_arguments, &files, settings.core).and_then(|mut peer| Ok((peer.build()?, peer)));
         match started {
             Ok((build, peer)) => {
                 report.record(&format!("{name} build, processor"), "s", build.cpu_s);
@@ -137,14 +126,6 @@ fn start_peers(settings: &Settings, set: &Set, truth: &[Vec<u32>], report: &mut 
         }
     }
     Ok(peers)
-}
-
-fn metric_name(metric: Metric) -> &'static str {
-    match metric {
-        Metric::Cosine => "cosine",
-        Metric::Dotproduct => "dotproduct",
-        Metric::Euclidean => "euclidean",
-    }
 }
 
 fn compare_builds(peers: &[Peer], report: &mut Report) {
@@ -231,4 +212,25 @@ fn expect(settings: &Settings, level: &Level, recall: Option<f64>, report: &mut 
     if recall.is_some() {
         report.expect(&format!("{}: speed / best of the others", level.name), Target::AtLeast(settings.others_target));
     }
+}
+
+/// The medians side by side: queries a second, processor time, and how many times as fast this engine is by each.
+fn table(levels: &[Level], names: &[&str], report: &Report) -> String {
+    let mut lines = format!("{:>12}  {:<16}{:>12}{:>12}{:>20}{:>20}\n", "", "", "queries/s", "cpu µs", "pinyon / it", "by cpu");
+    for level in levels {
+        for name in names {
+            let of = |figure: &str| {
+                Some(report.values(&format!("{name} {}: {figure}", level.name))).filter(|values| !values.is_empty()).map(median)
+            };
+            let ratio = |what: &str| {
+                let values = report.values(&format!("{}: {what} / {name}", level.name));
+                if values.is_empty() { String::new() } else { format!("{:.2}", median(values)) }
+            };
+            if let (Some(speed), Some(cpu)) = (of("speed"), of("processor")) {
+                let (times, by_cpu) = (ratio("speed"), ratio("speed by processor time"));
+                lines.push_str(&format!("{:>12}  {name:<16}{speed:>12.0}{cpu:>12.0}{times:>20}{by_cpu:>20}\n", level.name));
+            }
+        }
+    }
+    lines
 }

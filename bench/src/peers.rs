@@ -2,13 +2,17 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use crate::Failure;
+use crate::{
+    Failure, pin,
+    sets::{Set, SetArguments, npy},
+};
 
 /// How to run them.
 #[derive(clap::Args)]
@@ -22,14 +26,38 @@ pub(crate) struct Arguments {
 }
 
 /// The set as peers get it.
-pub(crate) struct Files<'a> {
-    pub(crate) base: &'a Path,
-    pub(crate) query: &'a Path,
-    pub(crate) truth: &'a Path,
-    pub(crate) metric: &'static str,
-    pub(crate) queries: usize,
+pub(crate) struct Files {
+    base: PathBuf,
+    query: PathBuf,
+    truth: PathBuf,
+    metric: &'static str,
+    queries: usize,
     /// A name for the set, under which indexes are kept.
-    pub(crate) name: String,
+    name: String,
+    /// Where the neighbours are; removed at the end.
+    _folder: TempDir,
+}
+
+impl Files {
+    /// The files that a set came from, and its neighbours in a new one.
+    pub(crate) fn of(arguments: &SetArguments, set: &Set, truth: &[Vec<u32>]) -> Result<Self, Failure> {
+        if arguments.rows.is_some() || arguments.skew != 0.0 {
+            return Err("peers read the files themselves: --rows and --skew cannot be used with them".into());
+        }
+        let folder = TempDir::with_prefix("pinyon-bench-")?;
+        let path = folder.path().join("truth.npy");
+        npy::write_rows(&path, truth)?;
+        let name = arguments.base.file_stem().map_or_else(|| "set".to_owned(), |name| name.to_string_lossy().into_owned());
+        Ok(Self {
+            base: arguments.base.clone(),
+            query: arguments.query.clone(),
+            truth: path,
+            metric: set.metric.as_str(),
+            queries: set.queries.rows(),
+            name,
+            _folder: folder,
+        })
+    }
 }
 
 /// A running peer. Killed when dropped.
@@ -61,10 +89,10 @@ pub(crate) struct PeerBuild {
 
 impl Peer {
     /// Starts a peer on a set; nothing is built yet.
-    pub(crate) fn start(name: &str, arguments: &Arguments, files: &Files<'_>) -> Result<Self, Failure> {
+    pub(crate) fn start(name: &str, arguments: &Arguments, files: &Files, core: Option<usize>) -> Result<Self, Failure> {
         let mut command = Command::new(&arguments.peer_program);
         command.args(["--peer", name, "--metric", files.metric, "--set", &files.name, "--limit", &files.queries.to_string()]);
-        for (option, path) in [("--base", files.base), ("--query", files.query), ("--truth", files.truth)] {
+        for (option, path) in [("--base", &files.base), ("--query", &files.query), ("--truth", &files.truth)] {
             command.arg(option).arg(path);
         }
         if let Some(cache) = &arguments.peer_cache {
@@ -72,12 +100,8 @@ impl Peer {
             command.arg("--cache").arg(cache);
         }
         let program = arguments.peer_program.display();
-        let mut process = command
-            .env("OMP_NUM_THREADS", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("{program}: {error}"))?;
+        command.env("OMP_NUM_THREADS", "1").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = pin::during(core, || Ok(command.spawn().map_err(|error| format!("{program}: {error}"))?))?;
         let (orders, answers) = process.stdin.take().zip(process.stdout.take()).ok_or("a peer has no pipes")?;
         Ok(Self { name: name.to_owned(), process, orders, answers: BufReader::new(answers) })
     }
@@ -140,8 +164,6 @@ fn number(told: &Value, key: &str) -> Result<f64, Failure> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use tempfile::TempDir;
-
     use super::*;
 
     /// A peer that is a few lines of shell.
@@ -150,9 +172,11 @@ mod tests {
         std::fs::write(&program, format!("#!/bin/sh\nwhile read -r order; do\ncase \"$order\" in\n{answers}\nesac\ndone\n"))
             .expect("it is written");
         std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("it is ours");
-        let path = folder.path();
-        let files = Files { base: path, query: path, truth: path, metric: "cosine", queries: 3, name: "set".to_owned() };
-        Peer::start("hnswlib", &Arguments { peer_program: program, peer_cache: None }, &files).expect("it starts")
+        let path = || folder.path().to_owned();
+        let gone = TempDir::new().expect("a folder");
+        let files =
+            Files { base: path(), query: path(), truth: path(), metric: "cosine", queries: 3, name: "set".to_owned(), _folder: gone };
+        Peer::start("hnswlib", &Arguments { peer_program: program, peer_cache: None }, &files, None).expect("it starts")
     }
 
     #[test]

@@ -74,8 +74,16 @@ impl Report {
         self.measures.iter().find(|measure| measure.name == name).map_or(&[], |measure| &measure.values)
     }
 
-    /// Prints the medians, and fails when one is out of its bounds.
-    pub(crate) fn finish_within(self, tolerances: &Tolerances) -> Result<(), Failure> {
+    /// Prints the medians, beside those of an earlier run if there is one, and fails when one is out of its bounds.
+    pub(crate) fn finish_within(mut self, tolerances: &Tolerances) -> Result<(), Failure> {
+        let ratios: Vec<(String, f64)> = self
+            .measures
+            .iter()
+            .filter_map(|measure| {
+                Some((format!("{} / earlier", measure.name), median(&measure.values) / tolerances.earlier(&measure.name)?))
+            })
+            .collect();
+        ratios.into_iter().for_each(|(name, ratio)| self.record(&name, "", ratio));
         let broken = {
             let medians: BTreeMap<&str, f64> = self.measures.iter().map(|measure| (&*measure.name, median(&measure.values))).collect();
             tolerances.broken(&medians)
@@ -129,7 +137,7 @@ fn figure(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
     }
 }
 

@@ -155,6 +155,9 @@ impl Clock for RunningClock {
     fn now_ms(&self) -> u64 {
         self.0.elapsed().as_millis() as u64
     }
+    fn now_us(&self) -> u64 {
+        self.0.elapsed().as_micros() as u64
+    }
     async fn wait_ms(&self, ms: u64) {
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }

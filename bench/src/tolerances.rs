@@ -16,11 +16,17 @@ pub(crate) struct Arguments {
     /// Fail when a median is out of the bounds of this file
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
+    /// Tell the ratio of each median to that of an earlier run, whose standard output is in this file: of a smaller set, say
+    #[arg(long, value_name = "FILE")]
+    earlier: Option<PathBuf>,
 }
 
-/// The bounds of a file; none without one.
+/// The bounds of a file, and the medians of an earlier run; none without.
 #[derive(Default)]
-pub(crate) struct Tolerances(Vec<Bound>);
+pub(crate) struct Tolerances {
+    bounds: Vec<Bound>,
+    earlier: BTreeMap<String, f64>,
+}
 
 #[derive(Debug, PartialEq)]
 struct Bound {
@@ -30,14 +36,27 @@ struct Bound {
 }
 
 impl Tolerances {
-    /// Reads the file that the arguments name.
+    /// Reads the files that the arguments name.
     pub(crate) fn read(arguments: &Arguments) -> Result<Self, Failure> {
-        let Some(path) = &arguments.check else { return Ok(Self::default()) };
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Self::parse(&text).map_err(|error| format!("{}: {error}", path.display()).into())
+        let read = |path: &PathBuf| std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
+        let mut tolerances = Self::default();
+        if let Some(path) = &arguments.check {
+            tolerances.bounds = Self::parse(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        if let Some(path) = &arguments.earlier {
+            let lines = read(path)?;
+            let lines = lines.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            tolerances.earlier = lines.filter_map(|line| Some((line["measure"].as_str()?.to_owned(), line["median"].as_f64()?))).collect();
+        }
+        Ok(tolerances)
     }
 
-    fn parse(text: &str) -> Result<Self, Failure> {
+    /// The median of a measure in the earlier run.
+    pub(crate) fn earlier(&self, measure: &str) -> Option<f64> {
+        self.earlier.get(measure).copied().filter(|median| *median != 0.0)
+    }
+
+    fn parse(text: &str) -> Result<Vec<Bound>, Failure> {
         let file: toml::Table = toml::from_str(text)?;
         let mut bounds = Vec::new();
         for (heading, entries) in &file {
@@ -45,7 +64,7 @@ impl Tolerances {
                 bounds.push(Bound::parse(entry).map_err(|error| format!("{heading}: {error}"))?);
             }
         }
-        Ok(Self(bounds))
+        Ok(bounds)
     }
 
     /// What is out of bounds or was not measured at all, in words.
@@ -59,7 +78,7 @@ impl Tolerances {
                 Some(median) => Some(format!("{measure}: {median} is not at most {at_most}")),
             }
         };
-        self.0.iter().filter_map(broken).collect()
+        self.bounds.iter().filter_map(broken).collect()
     }
 }
 
@@ -90,7 +109,7 @@ mod tests {
 
     #[test]
     fn what_is_lost_or_missing_is_told() {
-        let tolerances = Tolerances::parse(FILE).expect("it is sound");
+        let tolerances = Tolerances { bounds: Tolerances::parse(FILE).expect("it is sound"), ..Tolerances::default() };
         let broken = |medians: &[(&'static str, f64)]| tolerances.broken(&medians.iter().copied().collect());
         assert!(broken(&[("recall", 0.97), ("ours / theirs", 3.0), ("other", 0.0)]).is_empty());
         assert_eq!(broken(&[("recall", 0.9699), ("ours / theirs", 3.2)]), ["recall: 0.9699 is below 0.97"]);
@@ -112,12 +131,22 @@ mod tests {
     }
 
     #[test]
+    fn an_earlier_run_is_read_by_its_medians() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let path = folder.path().join("run.jsonl");
+        let text = "{\"bench\":\"b\",\"measure\":\"m\",\"run\":1,\"value\":9}\nnoise\n{\"bench\":\"b\",\"measure\":\"m\",\"median\":4.5}\n";
+        std::fs::write(&path, text).expect("it is written");
+        let tolerances = Tolerances::read(&Arguments { check: None, earlier: Some(path) }).expect("it is there");
+        assert_eq!((tolerances.earlier("m"), tolerances.earlier("n")), (Some(4.5), None));
+    }
+
+    #[test]
     fn the_files_beside_the_bench_are_sound() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tolerances");
         let files: Vec<_> = std::fs::read_dir(folder).expect("it is there").map(|entry| entry.expect("it is readable").path()).collect();
         assert!(!files.is_empty());
         for path in files {
-            assert!(!Tolerances::read(&Arguments { check: Some(path) }).expect("it is sound").0.is_empty());
+            assert!(!Tolerances::read(&Arguments { check: Some(path), earlier: None }).expect("it is sound").bounds.is_empty());
         }
     }
 }

@@ -3,6 +3,7 @@
 mod change;
 pub(crate) mod pass;
 pub(crate) mod place;
+mod work;
 
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use self::{
 };
 use crate::{
     Failure, pin,
-    report::{Report, Target},
+    report::{Report, Target, median},
     server::resident_mib,
     sets::{Set, SetArguments, State, classes::Class},
     stats::own_processor_time,
@@ -41,8 +42,8 @@ pub(crate) struct Settings {
     /// States to measure in, each made of the one before
     #[arg(long, value_enum, value_delimiter = ',', default_value = "fresh")]
     states: Vec<Change>,
-    /// Also with the least effort that reaches each of these recalls
-    #[arg(long, value_delimiter = ',', default_value = "0.95,0.97,0.99")]
+    /// Also with the least effort that reaches each of these recalls; none if nothing follows
+    #[arg(long, value_delimiter = ',', num_args = 0.., default_value = "0.95,0.97,0.99")]
     recalls: Vec<f64>,
     /// Every filter, every state and top_k 1, 10, 100 and 1,000, with default effort alone
     #[arg(long)]
@@ -53,7 +54,7 @@ pub(crate) struct Settings {
     /// Memory for decrypted data, in MiB [default: the engine's own]
     #[arg(long)]
     engine_cache: Option<u64>,
-    /// Core to run everything on
+    /// Core to ask and to search on
     #[arg(long)]
     core: Option<usize>,
     #[command(flatten)]
@@ -70,22 +71,25 @@ impl Settings {
     }
 }
 
-/// The settings of an engine that answers on one thread.
+/// The settings of an engine that answers on the thread that asks, and does not replay queries meanwhile: the replays would run while
+/// something else is measured.
 pub(crate) fn one_thread(cache_mib: Option<u64>) -> EngineSettings {
     let default = EngineSettings::default();
-    EngineSettings { query_threads: 1, cache_bytes: cache_mib.map_or(default.cache_bytes, |mib| mib << 20), ..default }
+    let cache_bytes = cache_mib.map_or(default.cache_bytes, |mib| mib << 20);
+    EngineSettings { query_on_caller: true, recall_one_in: 0, cache_bytes, ..default }
 }
 
 pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
     let tolerances = Tolerances::read(&settings.check)?;
-    if let Some(core) = settings.core {
-        pin::this_thread(core)?;
-    }
     let set = Set::load(&settings.set)?;
     let mut report = Report::new("search");
     report.record("raw vectors", "MiB", set.base.bytes() as f64 / MIB);
     let before_mib = resident_mib("self")?.0;
     let place = InProcess::open(set.base.dimension(), set.metric, one_thread(settings.engine_cache)).await?;
+    if let Some(core) = settings.core {
+        // Not before: building has all cores.
+        pin::this_thread(core)?;
+    }
     let (classes, tops, states, recalls) = settings.asked();
     let mut state = State::fresh(set.base.rows());
     for change in states {
@@ -129,6 +133,8 @@ async fn measure(
     }
     let target = if asked.class == Class::All && asked.k == 10 { DEFAULT_RECALL_TARGET } else { CLASS_RECALL_TARGET };
     report.expect(&format!("{label}: recall"), Target::AtLeast(target));
+    work::record(place, set, asked, &label, report).await?;
+    compare_with_unfiltered(state, asked, "", report);
     for wanted in recalls {
         let Some(effort) = least_effort(place, set, asked, &truth, *wanted).await? else {
             report.note(&format!("{label}: no effort reaches a recall of {wanted}"));
@@ -139,8 +145,24 @@ async fn measure(
             record(report, &label, &pass(place, set, Asked { effort: Some(effort), ..asked }, &truth).await?);
         }
         report.record(&format!("{label}: effort"), "x", f64::from(effort));
+        compare_with_unfiltered(state, asked, &format!(" at {wanted}"), report);
     }
     Ok(())
+}
+
+/// What a filter costs, if the same was measured without one before.
+fn compare_with_unfiltered(state: &State, asked: Asked, level: &str, report: &mut Report) {
+    let name = |class: Class| format!("{} {} top {}{level}: processor", state.name, class.name(), asked.k);
+    let (with, without) = (report.values(&name(asked.class)), report.values(&name(Class::All)));
+    if asked.class == Class::All || with.is_empty() || without.is_empty() {
+        return;
+    }
+    let ratio = format!("{} / all", name(asked.class));
+    let value = median(with) / median(without);
+    report.record(&ratio, "", value);
+    if matches!(asked.class, Class::Tenth | Class::Hundredth | Class::Thousandth) {
+        report.expect(&ratio, Target::AtMost(1.0));
+    }
 }
 
 /// Records the figures of a pass.

@@ -9,8 +9,8 @@ use std::{
 
 use pinyon_engine::{Engine, EngineSettings, IndexHandle, IndexOptions};
 use pinyon_model::{
-    Condition, DeleteSelector, DenseVector, Dimension, Filter, IndexId, Metadata, MetadataValue, Metric, NamespaceName, Query, QueryTarget,
-    Record, RecordId, Scalar, TopK, VectorShape,
+    Condition, DeleteSelector, DenseVector, Dimension, Explain, Filter, IndexId, Metadata, MetadataValue, Metric, NamespaceName, Query,
+    QueryTarget, Record, RecordId, Scalar, TopK, VectorShape,
 };
 use pinyon_storage::{DataDir, DataDirOptions, KeyStore, LocalStore, RootKey};
 use tempfile::TempDir;
@@ -109,18 +109,7 @@ impl InProcess {
 
     /// Answers a query: the rows found, best first, and the microseconds that it took.
     pub(crate) async fn query(&self, set: &Set, query: u32, asked: Asked) -> Result<(Vec<u32>, f64), Failure> {
-        let values = set.queries.row(query as usize);
-        let filter = set.condition(asked.class, query);
-        let filter = filter.map(|(field, keyword)| Filter::Field(field.to_owned(), Condition::Eq(Scalar::String(keyword))));
-        let query = Query {
-            target: QueryTarget::Vector { dense: Some(DenseVector::new(values)?), sparse: None },
-            top_k: TopK::new(u32::try_from(asked.k)?)?,
-            filter,
-            include_values: false,
-            include_metadata: false,
-            scan_factor: asked.effort,
-            max_candidates: None,
-        };
+        let query = query_of(set, query, asked)?;
         let begun = Instant::now();
         let answer = self.index.query(&self.namespace, query).await?;
         let micros = begun.elapsed().as_secs_f64() * 1e6;
@@ -128,10 +117,29 @@ impl InProcess {
         Ok((rows, micros))
     }
 
+    /// What the search for a query does.
+    pub(crate) async fn explain(&self, set: &Set, query: u32, asked: Asked) -> Result<Explain, Failure> {
+        Ok(self.index.explain(&self.namespace, query_of(set, query, asked)?).await?.1)
+    }
+
     /// Ends the engine.
     pub(crate) async fn close(self) {
         self.engine.close().await;
     }
+}
+
+fn query_of(set: &Set, query: u32, asked: Asked) -> Result<Query, Failure> {
+    let filter = set.condition(asked.class, query);
+    let filter = filter.map(|(field, keyword)| Filter::Field(field.to_owned(), Condition::Eq(Scalar::String(keyword))));
+    Ok(Query {
+        target: QueryTarget::Vector { dense: Some(DenseVector::new(set.queries.row(query as usize))?), sparse: None },
+        top_k: TopK::new(u32::try_from(asked.k)?)?,
+        filter,
+        include_values: false,
+        include_metadata: false,
+        scan_factor: asked.effort,
+        max_candidates: None,
+    })
 }
 
 fn record_of(set: &Set, record: Placed) -> Result<Record, Failure> {

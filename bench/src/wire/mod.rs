@@ -17,7 +17,9 @@ use self::{
     stand::Stand,
 };
 use crate::{
-    Failure, pin,
+    Failure,
+    peers::{self, Files, Peer},
+    pin,
     records::Protocol,
     report::{Report, Target, median},
     search::{
@@ -31,6 +33,8 @@ use crate::{
     tolerances::{self, Tolerances},
 };
 
+const YARDSTICK: &str = "hnswlib";
+const YARDSTICK_TARGET: f64 = 0.5;
 const SERVICE_TIME_RATIO_TARGET: f64 = 2.5;
 const POISSON_RATIO_TARGET: f64 = 5.0;
 const UPSERTING_RATIO_TARGET: f64 = 8.0;
@@ -106,6 +110,11 @@ pub(crate) struct Settings {
     /// Core for the server that is started here
     #[arg(long)]
     server_core: Option<usize>,
+    /// Also measure hnswlib in a process of its own at the recall asked for: what the server's processor time is held against
+    #[arg(long, requires = "recall")]
+    yardstick: bool,
+    #[command(flatten)]
+    peer_arguments: peers::Arguments,
     /// Leave out the same searches in this process, which tell what the protocols add
     #[arg(long)]
     no_in_process: bool,
@@ -135,6 +144,7 @@ async fn measure(settings: &Settings) -> Result<(), Failure> {
     if settings.target == Which::Pinyon && !settings.no_in_process {
         in_process(settings, &set, &state, asked, &truth, &mut report).await?;
     }
+    yardstick(settings, &set, &truth, &mut report)?;
     let mut stand = Stand::start(settings, &set).await?;
     if let Some(core) = settings.generator_core {
         pin::this_thread(core)?;
@@ -174,6 +184,21 @@ async fn in_process(
         report.record("in process: recall", "", pass.recall);
     }
     place.close().await;
+    Ok(())
+}
+
+/// The processor time of the library that others are measured against.
+fn yardstick(settings: &Settings, set: &Set, truth: &[Vec<u32>], report: &mut Report) -> Result<(), Failure> {
+    let Some(recall) = settings.recall.filter(|_| settings.yardstick) else { return Ok(()) };
+    let files = Files::of(&settings.set, set, truth)?;
+    let mut peer = Peer::start(YARDSTICK, &settings.peer_arguments, &files, settings.server_core)?;
+    peer.build()?;
+    let effort = peer.least_effort(recall, settings.top_k)?.ok_or_else(|| format!("{YARDSTICK} does not reach a recall of {recall}"))?;
+    for _ in 0..settings.runs {
+        let pass = peer.pass(&effort, settings.top_k)?;
+        report.record(&format!("{YARDSTICK}: processor"), "µs", pass.cpu_us);
+        report.record(&format!("{YARDSTICK}: recall"), "", pass.recall);
+    }
     Ok(())
 }
 
@@ -279,6 +304,12 @@ impl Job<'_> {
         if let Some(server) = self.stand.processor_time()?.zip(server_before).map(|(after, before)| after - before) {
             let used = server.as_secs_f64() * each;
             self.record("server's processor", "µs", used);
+            let theirs = self.report.values(&format!("{YARDSTICK}: processor"));
+            if !theirs.is_empty() {
+                let ratio = used / median(theirs);
+                self.record(&format!("server's processor / {YARDSTICK}"), "", ratio);
+                self.expect(&format!("server's processor / {YARDSTICK}"), Target::AtMost(YARDSTICK_TARGET));
+            }
             let alone = self.report.values("in process: processor");
             if !alone.is_empty() && self.asked.effort.is_none() {
                 let alone = median(alone);

@@ -167,7 +167,8 @@ impl Drop for Engine {
     }
 }
 
-/// Closes namespaces that nobody has used for a while, and the least recently used ones past the cap.
+/// Closes namespaces that nobody has used for a while, and the least recently used ones past the cap; the others are tidied up where
+/// nothing is written.
 async fn close_idle(shared: Arc<Shared>) {
     loop {
         tokio::select! {
@@ -180,5 +181,6 @@ async fn close_idle(shared: Arc<Shared>) {
         let idle = shared.open.to_close(idle_before);
         join_all(idle.iter().map(|(slot, list)| slot.close(list))).await;
         shared.open.looked();
+        shared.open.all().iter().filter_map(|(slot, _)| slot.namespace()).for_each(|namespace| namespace.settle_if_quiet());
     }
 }

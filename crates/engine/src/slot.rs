@@ -105,6 +105,14 @@ impl Slot {
         Some(outcome)
     }
 
+    /// The namespace, if it is open; asking is no use of it.
+    pub(crate) fn namespace(&self) -> Option<Arc<Namespace>> {
+        match &*self.read() {
+            State::Open(namespace) => Some(Arc::clone(namespace)),
+            _ => None,
+        }
+    }
+
     /// The namespace, opened if need be. Damage is remembered: a damaged namespace is not opened again.
     pub(crate) async fn open(self: &Arc<Self>, list: &Arc<NamespaceList>) -> Result<Arc<Namespace>> {
         let shared = &list.shared;

@@ -52,6 +52,33 @@ async fn a_namespace_made_again_starts_anew() {
 }
 
 #[tokio::test]
+async fn a_quiet_namespace_becomes_one_segment() {
+    let home = Home::new(EngineSettings::default());
+    let engine = home.open().await;
+    let (index, ns) = (index(&engine).await, name("films"));
+    for n in 0..3 {
+        index.upsert(&ns, (0..20).map(|m| record(&format!("{n}-{m}"), (n * 20 + m) as f32)).collect()).await.unwrap();
+        engine.flush_all().await.unwrap();
+    }
+    let segments = async || index.explain(&ns, greatest(1)).await.unwrap().1.segments.len();
+    assert_eq!(segments().await, 3, "too few to be merged while there may be more to come");
+    let before = contents(&index, &ns).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while segments().await > 1 {
+            home.clock.turn_ms(1);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(contents(&index, &ns).await.unwrap(), before);
+    engine.close().await;
+    let reopened = home.open().await;
+    assert_eq!(contents(&reopened.index(INDEX, dense(2, Metric::Dotproduct)), &ns).await.unwrap(), before);
+    reopened.close().await;
+}
+
+#[tokio::test]
 async fn emptied_is_not_deleted() {
     let home = Home::new(EngineSettings::default());
     let engine = home.open().await;

@@ -24,6 +24,8 @@ const BATCH_ROWS: usize = 512;
 const BATCH_BYTES: u64 = 4 << 20;
 /// Segments whose sizes differ by less than this factor are of one tier.
 const TIER_FACTOR: u64 = 4;
+/// A quiet namespace is merged into one segment when all but its greatest are at least one part in this many of that.
+const SETTLE_SHARE: u64 = 16;
 /// What a row that was not copied maps to.
 const DROPPED: u32 = u32::MAX;
 
@@ -45,13 +47,29 @@ struct Carried {
 impl Namespace {
     /// Starts a compaction if one is due and none is running.
     pub(super) fn compact_if_due(self: &Arc<Self>) {
-        if self.choose(&self.version()).is_empty() || self.is_ending() || self.compacting.swap(true, Ordering::AcqRel) {
+        if !self.choose(&self.version()).is_empty() {
+            self.start_compaction(false);
+        }
+    }
+
+    /// Merges what is left when nothing was written since the last call: a search pays for each segment, and nobody waits for the room
+    /// that a merge takes.
+    pub(crate) fn settle_if_quiet(self: &Arc<Self>) {
+        let version = self.version();
+        let quiet = self.lsn_seen.swap(version.lsn.0, Ordering::AcqRel) == version.lsn.0 && !self.flushing.load(Ordering::Acquire);
+        if quiet && !self.choose_to_settle(&version).is_empty() {
+            self.start_compaction(true);
+        }
+    }
+
+    fn start_compaction(self: &Arc<Self>, settle: bool) {
+        if self.is_ending() || self.compacting.swap(true, Ordering::AcqRel) {
             return;
         }
         let namespace = Arc::clone(self);
         self.shared.tasks.spawn(async move {
             if let Ok(_permit) = namespace.shared.compactions.acquire().await
-                && let Err(error) = namespace.compact_all().await
+                && let Err(error) = namespace.compact_all(settle).await
             {
                 tracing::warn!(namespace = %namespace.id, "compaction failed: {error}");
             }
@@ -59,14 +77,30 @@ impl Namespace {
         });
     }
 
-    async fn compact_all(&self) -> Result<()> {
+    async fn compact_all(&self, settle: bool) -> Result<()> {
         while !self.is_ending() {
-            let chosen = self.choose(&self.version());
+            let version = self.version();
+            let mut chosen = self.choose(&version);
+            if chosen.is_empty() && settle {
+                chosen = self.choose_to_settle(&version);
+            }
             if chosen.is_empty() || !self.compact(chosen).await? {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// All segments, if they fit one and the lesser ones are worth rewriting the greatest for.
+    fn choose_to_settle(&self, version: &Version) -> Vec<Arc<Segment>> {
+        let sizes = || version.segments.iter().map(SegmentView::live_bytes);
+        let (total, greatest) = (sizes().sum::<u64>(), sizes().max().unwrap_or(0));
+        let worth = version.segments.len() > 1 && (total - greatest) * SETTLE_SHARE >= greatest;
+        if worth && total <= self.shared.settings.segment_bytes {
+            version.segments.iter().map(|view| Arc::clone(&view.segment)).collect()
+        } else {
+            Vec::new()
+        }
     }
 
     /// Which segments to merge next: enough of one tier, or one that is largely dead.

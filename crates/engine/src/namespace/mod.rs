@@ -26,7 +26,7 @@ mod writer;
 
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError, RwLock,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use pinyon_model::{Error, Filter, IndexId, MetadataSchema, NamespaceId, Result};
@@ -76,6 +76,8 @@ pub(crate) struct Namespace {
     deleted: AtomicBool,
     flushing: AtomicBool,
     compacting: AtomicBool,
+    /// The last write when somebody last looked whether the namespace is quiet.
+    lsn_seen: AtomicU64,
     /// Why the last flush failed, if it did.
     flush_error: Mutex<Option<Error>>,
     flush_ended: Notify,

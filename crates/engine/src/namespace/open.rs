@@ -3,7 +3,10 @@
 use std::{
     collections::HashSet,
     path::Path,
-    sync::{Arc, Mutex, OnceLock, RwLock, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, OnceLock, RwLock,
+        atomic::{AtomicBool, AtomicU64},
+    },
 };
 
 use bytes::Bytes;
@@ -119,7 +122,12 @@ impl Loaded {
 
 impl Namespace {
     /// Opens a namespace of the list. Writes nothing.
-    pub(crate) async fn open(list: &NamespaceList, id: NamespaceId, own_schema: Option<MetadataSchema>, measured: Arc<Measured>) -> Result<Arc<Self>> {
+    pub(crate) async fn open(
+        list: &NamespaceList,
+        id: NamespaceId,
+        own_schema: Option<MetadataSchema>,
+        measured: Arc<Measured>,
+    ) -> Result<Arc<Self>> {
         let shared = Arc::clone(&list.shared);
         let folder = namespace_folder(list.index, id);
         let key = shared.keys.namespace_key(list.index, id).map_err(stored)?;
@@ -139,6 +147,7 @@ impl Namespace {
             deleted: AtomicBool::new(false),
             flushing: AtomicBool::new(false),
             compacting: AtomicBool::new(false),
+            lsn_seen: AtomicU64::new(u64::MAX),
             flush_error: Mutex::new(None),
             flush_ended: Notify::new(),
             gone: Mutex::new(None),

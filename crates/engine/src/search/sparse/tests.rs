@@ -219,7 +219,8 @@ fn records(count: usize) -> Vec<Record> {
         Record {
             id: RecordId::new(format!("{row:05}")).unwrap(),
             dense: None,
-            sparse: (!row.is_multiple_of(17)).then(|| SparseVector::new(pairs.keys().copied().collect(), pairs.values().copied().collect()).unwrap()),
+            sparse: (!row.is_multiple_of(17))
+                .then(|| SparseVector::new(pairs.keys().copied().collect(), pairs.values().copied().collect()).unwrap()),
             metadata: Metadata::default(),
         }
     };

@@ -26,6 +26,8 @@ const BATCH_BYTES: u64 = 4 << 20;
 const TIER_FACTOR: u64 = 4;
 /// A quiet namespace is merged into one segment when all but its greatest are at least one part in this many of that.
 const SETTLE_SHARE: u64 = 16;
+/// Bytes of records in a quiet namespace's memtable from which on it is stored.
+const SETTLE_BYTES: u64 = 1 << 20;
 /// What a row that was not copied maps to.
 const DROPPED: u32 = u32::MAX;
 
@@ -52,12 +54,14 @@ impl Namespace {
         }
     }
 
-    /// Merges what is left when nothing was written since the last call: a search pays for each segment, and nobody waits for the room
-    /// that a merge takes.
+    /// Stores and merges what is left when nothing was written since the last call: a search scores every row of a memtable, and pays for
+    /// each segment.
     pub(crate) fn settle_if_quiet(self: &Arc<Self>) {
         let version = self.version();
         let quiet = self.lsn_seen.swap(version.lsn.0, Ordering::AcqRel) == version.lsn.0 && !self.flushing.load(Ordering::Acquire);
-        if quiet && !self.choose_to_settle(&version).is_empty() {
+        if quiet && version.active().bytes() >= SETTLE_BYTES {
+            self.start_flush();
+        } else if quiet && !self.choose_to_settle(&version).is_empty() {
             self.start_compaction(true);
         }
     }

@@ -36,6 +36,7 @@ pub(crate) struct Codes {
     blocks: Vec<u32>,
     centers: Aligned,
     all_centers: Vec<u32>,
+    center_norm: f64,
     ordinals: Vec<u32>,
     cluster_of: Vec<u32>,
     scan: Aligned,
@@ -65,12 +66,6 @@ impl Aligned {
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
         self.held.extend_from_slice(bytes);
     }
-
-    /// Drops what lies behind the first `len` bytes.
-    #[cfg(test)]
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.held.truncate(self.start + len);
-    }
 }
 
 impl Deref for Aligned {
@@ -92,6 +87,18 @@ impl From<&[u8]> for Aligned {
         aligned.extend(bytes);
         aligned
     }
+}
+
+/// The root mean square of the centers' norms, which a code of 8 bits tells well enough.
+fn center_norm(centers: &[u8], padded: usize) -> f64 {
+    let squares = centers.chunks_exact(padded + 8).map(|row| {
+        let (code, factors) = row.split_at(padded);
+        let points: f64 = code.iter().map(|value| (f64::from(*value) - 127.5).powi(2)).sum();
+        let factor = factors.last_chunk().map_or(0.0, |bytes| f32::from_le_bytes(*bytes));
+        f64::from(factor).powi(2) * points
+    });
+    let (sum, count) = squares.fold((0.0, 0.0), |(sum, count), square| (sum + square, count + 1.0));
+    if count > 0.0 { (sum / count).sqrt() } else { 0.0 }
 }
 
 fn numbers(bytes: &[u8]) -> Vec<u32> {
@@ -132,9 +139,24 @@ impl Codes {
             return Err(Malformed("it names a vector twice, or one that is not there"));
         }
         let all_centers = (0..head.clusters).collect();
+        let center_norm = center_norm(&centers, padded);
         let second = second.unwrap_or_else(|| Aligned::with_capacity(0));
         let rotation = Rotation::new(padded, head.seed);
-        Ok(Self { head, rotation, mean, starts, blocks, centers, all_centers, ordinals, cluster_of, scan, second, slot_of: OnceLock::new() })
+        Ok(Self {
+            head,
+            rotation,
+            mean,
+            starts,
+            blocks,
+            centers,
+            all_centers,
+            center_norm,
+            ordinals,
+            cluster_of,
+            scan,
+            second,
+            slot_of: OnceLock::new(),
+        })
     }
 
     /// Whether every number is one that can be computed with, and unused lanes of scan blocks are marked as such: for a verifier. A
@@ -191,6 +213,10 @@ impl Codes {
     pub(crate) fn scan(&self, cluster: u32) -> &[u8] {
         let (cluster, each) = (cluster as usize, scan_block_bytes(self.head.padded as usize));
         &self.scan[self.blocks[cluster] as usize * each..self.blocks[cluster + 1] as usize * each]
+    }
+    /// How long the centers are, as a mean.
+    pub(crate) fn center_norm(&self) -> f64 {
+        self.center_norm
     }
     /// Rows of second codes, by slot.
     pub(crate) fn second(&self) -> &[u8] {

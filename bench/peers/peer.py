@@ -18,6 +18,9 @@ import numpy as np
 
 import engines
 
+# Queries that efforts are first tried with.
+PART = 400
+
 
 def load(path):
     """A matrix of float32 rows from a .npy or .fvecs file."""
@@ -57,6 +60,7 @@ class Peer:
         self.rows, self.queries, self.count = rows, np.ascontiguousarray(queries), len(rows)
         self.truth = np.load(settings.truth)[: len(queries)] if settings.truth else engines.nearest(rows, queries, 100, self.metric)
         self.engine = engines.ALL[settings.peer]()
+        self.path = settings.cache and os.path.join(settings.cache, f"{settings.peer}-{settings.set}-{self.metric}.index")
 
     def do(self, order):
         return {"build": self.build, "least": self.least, "run": self.run, "info": self.info}[order.pop("do")](**order)
@@ -65,8 +69,7 @@ class Peer:
         return {"rows": self.count, "dimension": int(self.queries.shape[1]), "queries": len(self.queries)}
 
     def build(self):
-        path = self.settings.cache and os.path.join(self.settings.cache, f"{self.settings.peer}-{self.settings.set}-{self.metric}.index")
-        before = resident_mib()
+        path, before = self.path, resident_mib()
         if path and os.path.exists(f"{path}.json"):
             self.engine.load(path, self.rows, self.metric)
             with open(f"{path}.json") as kept:
@@ -105,33 +108,59 @@ class Peer:
         }  # fmt: skip
 
     def least(self, recall, k=10):
-        best, tried = None, {}
-
-        def run(effort):
-            if tuple(effort) not in tried:
-                tried[tuple(effort)] = self.run(effort, k)
-            return tried[tuple(effort)]
-
+        """Bisects on a part of the queries, keeps the fastest of the ladders, and settles its last steps on all of them."""
+        kept = self.kept_efforts()
+        name = f"{recall:.4f} at {k} of {len(self.queries)}"
+        if name in kept:
+            return self.run(kept[name], k)
+        best = None
         for ladder in self.engine.ladders(k, self.count):
             low, high = 0, len(ladder) - 1
-            if run(ladder[high])["recall"] < recall:
+            found = self.run(ladder[high], k, PART)
+            if found["recall"] < recall:
                 continue
             while low < high:
                 middle = (low + high) // 2
-                low, high = (low, middle) if run(ladder[middle])["recall"] >= recall else (middle + 1, high)
-            # Between the last rung that was too low and this one, to the whole number.
-            effort = list(ladder[low])
-            least = ladder[low - 1][0] + 1 if low else effort[0]
-            while least < effort[0]:
-                middle = [(least + effort[0]) // 2, *effort[1:]]
-                if run(middle)["recall"] >= recall:
-                    effort = middle
+                tried = self.run(ladder[middle], k, PART)
+                if tried["recall"] >= recall:
+                    high, found = middle, tried
                 else:
-                    least = middle[0] + 1
-            found = run(effort)
-            if best is None or found["qps"] > best["qps"]:
+                    low = middle + 1
+            if best is None or found["cpu_us"] < best["cpu_us"]:
                 best = found
-        return best or {"effort": None, "k": k, "recall": max((one["recall"] for one in tried.values()), default=0.0)}
+        if best is None:
+            return {"effort": None, "k": k}
+        found = self.settle(best["effort"], recall, k)
+        if found["effort"] is not None:
+            self.keep_effort(kept | {name: found["effort"]})
+        return found
+
+    def settle(self, effort, recall, k):
+        """From an effort that nearly reaches the recall to the least that does, by steps of a fortieth."""
+        step = lambda first, sign: first + sign * max(1, first // 40)
+        found = self.run(effort, k)
+        while found["recall"] < recall:
+            effort = [step(effort[0], 1), *effort[1:]]
+            if effort[0] > 2 * self.count:
+                return {"effort": None, "k": k, "recall": found["recall"]}
+            found = self.run(effort, k)
+        while effort[0] > 1:
+            lower = self.run([step(effort[0], -1), *effort[1:]], k)
+            if lower["recall"] < recall:
+                break
+            effort, found = lower["effort"], lower
+        return found
+
+    def kept_efforts(self):
+        if not self.path or not os.path.exists(f"{self.path}.efforts.json"):
+            return {}
+        with open(f"{self.path}.efforts.json") as kept:
+            return json.load(kept)
+
+    def keep_effort(self, efforts):
+        if self.path:
+            with open(f"{self.path}.efforts.json", "w") as kept:
+                json.dump(efforts, kept)
 
 
 def main():

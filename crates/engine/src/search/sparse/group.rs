@@ -23,10 +23,10 @@ use super::{
 };
 use crate::segment::{BLOCK_ROWS, BlockedImpacts, GroupImpacts, Impacts, ShortImpacts};
 
-/// What completing a row's sum costs, in postings added up.
-const ROW_COST: usize = 4;
+/// What completing a row's sum costs for each list in blocks, and one more, in postings added up.
+const ROW_COST: usize = 8;
 /// What each list adds to the exact score of one row, in postings added up.
-const EXACT_COST: usize = 16;
+const EXACT_COST: usize = 24;
 /// From the bitmap of what counts a mask by position is made if it has at most one in so many rows.
 const MASK_FROM_ONE_IN: u64 = 4;
 /// Blocks looked at in the order of their bounds at least; by then the rank to reach is nearly known.
@@ -167,11 +167,17 @@ impl<'a> GroupSearch<'a> {
 
     /// Adds up every posting.
     fn search_all(&mut self, group: &GroupImpacts) {
-        let mut scores = vec![0.0; group.rows.len()];
-        group.lists.iter().for_each(|(weight, list)| list.add_to(*weight, &mut scores));
+        let scores = &mut self.scratch.scores;
+        scores.clear();
+        scores.resize(group.rows.len(), 0.0);
+        group.lists.iter().for_each(|(weight, list)| list.add_to(*weight, scores));
         for (position, score) in (0..=u16::MAX).zip(scores) {
-            let rank = self.query.rank(score);
-            if score != 0.0 && rank >= self.found.least() {
+            // Most rows have none of the terms.
+            if *score == 0.0 {
+                continue;
+            }
+            let rank = self.query.rank(*score);
+            if rank >= self.found.least() {
                 let row = row(group, position);
                 if self.allowed.contains(row) {
                     self.found.push(rank, row);
@@ -306,7 +312,7 @@ impl<'g> Pass<'_, '_, 'g> {
     fn complete(&mut self) {
         let Batch { mut positions, mut sums, len } = std::mem::take(&mut self.batch);
         self.search.looked_at += len;
-        self.spent += len * (ROW_COST + self.common.len());
+        self.spent += len * (1 + self.common.len()) * ROW_COST;
         let mut bounds = sums;
         for common in &self.common {
             for (bound, position) in bounds.iter_mut().zip(&positions[..len]) {

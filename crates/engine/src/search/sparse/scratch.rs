@@ -16,6 +16,8 @@ pub(super) struct Scratch {
     pub(super) sums: Box<[f32; POSITIONS]>,
     /// What the other lists can add at most, by block; whoever begins a group clears it.
     pub(super) bounds: Box<[f32; BLOCKS]>,
+    /// Scores by position, where all postings are added up; whoever does clears it.
+    pub(super) scores: Vec<f64>,
 }
 
 thread_local! {
@@ -25,7 +27,7 @@ thread_local! {
 impl Scratch {
     /// This thread's room. If it is not given back, because something failed on the way, the next one is fresh.
     pub(super) fn take() -> Self {
-        KEPT.take().unwrap_or_else(|| Self { sums: zeros(), bounds: zeros() })
+        KEPT.take().unwrap_or_else(|| Self { sums: zeros(), bounds: zeros(), scores: Vec::new() })
     }
 
     /// Keeps the room, all sums of which must be 0, for the next query.

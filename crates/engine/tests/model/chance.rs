@@ -5,12 +5,19 @@ use std::collections::BTreeMap;
 use pinyon_model::{Condition, DenseVector, Filter, Metadata, MetadataValue, Record, RecordId, Scalar, SparseVector};
 
 /// A small generator of numbers (splitmix64).
-pub(crate) struct Chance(pub(crate) u64);
+pub(crate) struct Chance {
+    state: u64,
+    /// A quarter of the ids that there are.
+    ids: u64,
+}
 
 impl Chance {
+    pub(crate) fn new(seed: u64, ids: u64) -> Self {
+        Self { state: seed, ids }
+    }
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ z >> 31
@@ -28,7 +35,7 @@ impl Chance {
 
     pub(crate) fn id(&mut self) -> RecordId {
         let group = *self.pick(&["a", "b#", "b#1/", "long-common-prefix-"]);
-        RecordId::new(format!("{group}{}", self.below(30))).unwrap()
+        RecordId::new(format!("{group}{}", self.below(self.ids))).unwrap()
     }
 
     /// Eighths, so that equal scores are common and sums are exact, or anything.

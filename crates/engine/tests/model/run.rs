@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use pinyon_engine::{Engine, IndexHandle, IndexOptions, UpdateAck};
+use pinyon_engine::{Engine, EngineSettings, IndexHandle, IndexOptions, UpdateAck};
 use pinyon_model::{
     DeleteSelector, DenseVector, ErrorCode, Filter, Lsn, Match, Metric, NamespaceName, Prefix, Query, QueryTarget, Record, RecordId, TopK,
     Update, UpdateTarget,
@@ -20,7 +20,26 @@ use crate::{
 
 const NAMES: [&str; 3] = ["", "films", "films/old"];
 
+/// How dense vectors are searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Searches {
+    /// One by one: what is found is what the model finds.
+    Exact,
+    /// By codes, from a few vectors on.
+    ByCodes,
+}
+
+/// Ids there are of each kind: with more, segments get so large that their codes come in clusters.
+const IDS: u64 = 30;
+const IDS_BY_CODES: u64 = 150;
+/// What share of the best is to be found by codes over a whole run, with default settings.
+const RECALL: f64 = 0.97;
+
 pub(crate) struct Run {
+    searches: Searches,
+    /// How many of the best were found, and how many there were, in searches that could miss some.
+    found: usize,
+    wanted: usize,
     home: Home,
     engine: Arc<Engine>,
     index: Arc<IndexHandle>,
@@ -32,12 +51,17 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) async fn new(options: IndexOptions, seed: u64) -> Self {
-        let home = Home::new(small());
+    pub(crate) async fn new(options: IndexOptions, searches: Searches, seed: u64) -> Self {
+        let (settings, ids) = match searches {
+            Searches::Exact => (small(), IDS),
+            Searches::ByCodes => (EngineSettings { coded_vectors: 8, clustered_vectors: 16, ..small() }, IDS_BY_CODES),
+        };
+        let home = Home::new(settings);
         let engine = Arc::new(home.open().await);
         engine.create_index(INDEX, &options).await.unwrap();
         let index = engine.index(INDEX, options.clone());
-        Self { home, engine, index, options, model: BTreeMap::new(), chance: Chance(seed), background: JoinSet::new(), done: 0 }
+        let (model, chance, background) = (BTreeMap::new(), Chance::new(seed, ids), JoinSet::new());
+        Self { searches, found: 0, wanted: 0, home, engine, index, options, model, chance, background, done: 0 }
     }
 
     pub(crate) async fn step(&mut self) {
@@ -81,6 +105,11 @@ impl Run {
                 }
             }
             self.restart().await;
+        }
+        if self.searches == Searches::ByCodes {
+            let recall = self.found as f64 / self.wanted as f64;
+            println!("{:?}: {} of {} found, {recall:.4}", self.metric(), self.found, self.wanted);
+            assert!(self.wanted > 0 && recall >= RECALL, "{} of the best {} were found: {recall}", self.found, self.wanted);
         }
         let report = self.engine.check().await.unwrap();
         assert_eq!(report.damaged, [], "after {} operations", self.done);
@@ -212,6 +241,7 @@ impl Run {
         let with_sparse = self.options.shape.sparse && (dense.is_none() || self.chance.one_in(2));
         let mut sparse = with_sparse.then(|| self.chance.sparse());
         let filter = self.chance.one_in(2).then(|| self.chance.filter(3));
+        let by_codes = self.searches == Searches::ByCodes;
         let query = Query {
             target: match by_id {
                 true => QueryTarget::Id(id.clone()),
@@ -224,8 +254,8 @@ impl Run {
             filter: filter.clone(),
             include_values: self.chance.one_in(2),
             include_metadata: self.chance.one_in(2),
-            scan_factor: None,
-            max_candidates: None,
+            scan_factor: (by_codes && self.chance.one_in(4)).then(|| *self.chance.pick(&[0.5, 1.0, 4.0])),
+            max_candidates: (by_codes && self.chance.one_in(4)).then(|| *self.chance.pick(&[1, 10, 100_000])),
         };
         let answer = self.index.query(&namespace, query.clone()).await.unwrap();
         assert_eq!(answer.max_indexed_lsn, self.lsn(&namespace));
@@ -241,28 +271,47 @@ impl Run {
             .filter(|r| filter.as_ref().is_none_or(|f| naive::satisfies(f, &r.metadata)))
             .filter_map(|r| Some((r.id.as_str(), naive::score(self.metric(), dense.as_deref(), sparse.as_deref(), r)?)))
             .collect();
-        self.compare(&query, &scored, &answer.matches, model);
+        let (hits, matching) = (self.compare(&query, &scored, &answer.matches, model), scored.len());
+        // With less effort than by default less is promised.
+        let may_miss = by_codes && query.scan_factor.is_none_or(|factor| factor >= 1.0) && query.max_candidates.is_none_or(|n| n >= 1_000);
+        if may_miss && answer.matches.len() < matching {
+            self.found += hits;
+            self.wanted += answer.matches.len();
+        }
     }
 
-    /// As many answers as there are; each with its score; and at each place one as good as the best that is left.
-    fn compare(&self, query: &Query, scored: &BTreeMap<&str, f64>, matches: &[Match], model: &Namespace) {
+    /// As many answers as there are; each with its score; and at each place one as good as the best that is left, unless it is searched by
+    /// codes: then in order all the same. Returns how many of the best are among them.
+    fn compare(&self, query: &Query, scored: &BTreeMap<&str, f64>, matches: &[Match], model: &Namespace) -> usize {
+        let lower = self.metric() == Metric::Euclidean;
         let mut best: Vec<f64> = scored.values().copied().collect();
-        best.sort_by(|a, b| if self.metric() == Metric::Euclidean { a.total_cmp(b) } else { b.total_cmp(a) });
+        best.sort_by(|a, b| if lower { a.total_cmp(b) } else { b.total_cmp(a) });
         best.truncate(query.top_k.get());
         let what = || format!("after {} operations: {query:?}\nexpected {best:?}\nfound {matches:?}", self.done);
         assert_eq!(matches.len(), best.len(), "{}", what());
         let distinct: HashSet<&str> = matches.iter().map(|m| m.id.as_str()).collect();
         assert_eq!(distinct.len(), matches.len(), "{}", what());
-        for (found, best) in matches.iter().zip(&best) {
+        for pair in matches.windows(2) {
+            let better = if lower { pair[0].score < pair[1].score } else { pair[0].score > pair[1].score };
+            assert!(better || pair[0].score == pair[1].score && pair[0].id < pair[1].id, "{pair:?} are not in order; {}", what());
+        }
+        // So many vectors are scored exactly at the least: when no more match, nothing can be missed.
+        let all = scored.len() <= query.top_k.get() + (query.top_k.get() / 5).max(6);
+        let exact = self.searches == Searches::Exact || all || query_is_hybrid(query);
+        let mut hits = 0;
+        for (found, best_here) in matches.iter().zip(&best) {
             let own = scored.get(found.id.as_str()).unwrap_or_else(|| panic!("'{}' is no match; {}", found.id, what()));
             let close = |a: f64, b: f64| (a - b).abs() <= 1e-5 * a.abs().max(b.abs()) + 1e-12;
             assert!(close(f64::from(found.score), *own), "'{}' scores {} and not {own}; {}", found.id, found.score, what());
-            assert!(close(*own, *best), "'{}' scores {own} where {best} is due; {}", found.id, what());
+            let last = best[best.len() - 1];
+            hits += usize::from(close(*own, last) || if lower { *own < last } else { *own > last });
+            assert!(!exact || close(*own, *best_here), "'{}' scores {own} where {best_here} is due; {}", found.id, what());
             let record = &model.records[found.id.as_str()];
             assert_eq!(found.metadata.as_ref(), query.include_metadata.then_some(&record.metadata), "{}", what());
             let values = if query.include_values { (&record.dense, &record.sparse) } else { (&None, &None) };
             assert_eq!((&found.dense, &found.sparse), values, "{}", what());
         }
+        hits
     }
 
     async fn fetch(&mut self, namespace: NamespaceName) {
@@ -316,6 +365,11 @@ impl Run {
         assert_eq!(total, counts.len() as u64);
         assert!(page.items.iter().map(|d| &d.name).eq(counts.keys()));
     }
+}
+
+/// Whether sparse values count beside dense ones: no codes tell about those.
+fn query_is_hybrid(query: &Query) -> bool {
+    matches!(&query.target, QueryTarget::Vector { dense: Some(_), sparse: Some(_) })
 }
 
 fn change(record: &mut Record, update: &Update) {

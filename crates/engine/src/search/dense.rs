@@ -16,6 +16,8 @@ use crate::segment::{DenseBlock, Fetched, SegmentReader, Stretch, rows_per_block
 
 /// Blocks that one step scores: about 4 MiB, half a millisecond.
 const BLOCKS_PER_STEP: usize = 4;
+/// Bytes of vectors that a step of a replay reads and scores: it may take its time, and must not take memory from live queries.
+const EXACT_STEP_BYTES: usize = 256 << 10;
 /// A block is scored whole when at least one in this many of its rows counts.
 const WHOLE_FROM_ONE_IN: u32 = 8;
 
@@ -45,8 +47,11 @@ impl Run {
             let (scan, blocks) = (Arc::clone(&scan), blocks.to_vec());
             steps.begin(self, heavy, move || scan.score_blocks(&blocks, fetched)).await?;
         }
-        let each = rows_per_block(scan.reader.dense().dimension) as usize * BLOCKS_PER_STEP;
-        for ordinals in single.chunks(each) {
+        let each = match self.search.effort.exact {
+            true => EXACT_STEP_BYTES / (scan.reader.dense().vector_len() as usize).max(1),
+            false => rows_per_block(scan.reader.dense().dimension) as usize * BLOCKS_PER_STEP,
+        };
+        for ordinals in single.chunks(each.max(1)) {
             let stretches = scan.reader.vectors(ordinals).await?;
             let scan = Arc::clone(&scan);
             steps.begin(self, true, move || Ok(scan.score_stretches(&stretches))).await?;

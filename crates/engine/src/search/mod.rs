@@ -104,7 +104,9 @@ pub(crate) async fn recorded(pool: &Pool, search: Search, sources: Vec<Source>, 
 }
 
 async fn run(pool: &Pool, search: Search, sources: Vec<Source>, recorder: Option<Arc<Recorder>>) -> Result<Vec<Hit>> {
-    let run = Run { lane: pool.lane(), threads: pool.threads(), search, floor: Arc::new(Floor::new()), recorder };
+    // A replay leaves the other threads to live queries.
+    let threads = if search.effort.exact { 1 } else { pool.threads() };
+    let run = Run { lane: pool.lane(), threads, search, floor: Arc::new(Floor::new()), recorder };
     if pool.is_on_caller() {
         return run.all(&sources).await;
     }

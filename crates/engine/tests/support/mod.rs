@@ -46,6 +46,8 @@ impl Clock for HandClock {
 /// A directory in which engines are opened one after the other, with the same keys.
 pub struct Home {
     pub dir: TempDir,
+    /// A folder that is used in place of it.
+    pub folder: Option<PathBuf>,
     pub keys: Arc<KeyStore>,
     pub clock: Arc<HandClock>,
     pub settings: EngineSettings,
@@ -56,10 +58,10 @@ impl Home {
     pub fn new(settings: EngineSettings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let keys = Arc::new(KeyStore::open(&dir.path().join("keys"), RootKey::generate()).unwrap());
-        Self { dir, keys, clock: Arc::default(), settings, reserve: Some(0) }
+        Self { dir, folder: None, keys, clock: Arc::default(), settings, reserve: Some(0) }
     }
     pub fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.folder.as_deref().unwrap_or(self.dir.path()).join("data")
     }
     pub async fn open(&self) -> Engine {
         std::fs::create_dir_all(self.data()).unwrap();

@@ -42,6 +42,10 @@ const VISIT_COST: f64 = 32.0;
 const NEAREST_FIRST: usize = 16;
 /// Matching rows that are looked up to learn where in the clusters they lie.
 const SAMPLES: u64 = 256;
+/// When fewer matching rows than chance explains lie in the nearest clusters, by so many deviations, more clusters are visited and more is
+/// kept of them; at most so many times more.
+const DEVIATIONS: f64 = 2.0;
+const STRAIN_MAX: f64 = 16.0;
 /// From this share of matching rows on they are taken to lie where all rows do.
 const EVERYWHERE: f64 = 0.95;
 
@@ -75,7 +79,7 @@ impl Run {
         let scan_cost = visited * f64::from(codes.vectors()) + clusters as f64 * VISIT_COST;
         let (plan, slots) = match allowed {
             Allowed::Only(rows) if matching as f64 * SECOND_COST <= scan_cost => (SearchPlan::Direct, walk.slots_of(rows)),
-            _ => (SearchPlan::Walk, walk.scan(clusters, visited, matching, pool)),
+            _ => (SearchPlan::Walk, walk.scan(clusters, matching, pool)),
         };
         let scanned = self.now_us();
         let asked = slots.len() as u64;
@@ -122,9 +126,13 @@ impl Walk<'_> {
     }
 
     /// The slots of the best `pool` by scan code in the nearest clusters; fewer only if no more match.
-    fn scan(&mut self, clusters: usize, visited: f64, matching: u64, pool: usize) -> Vec<u32> {
+    fn scan(&mut self, clusters: usize, matching: u64, pool: usize) -> Vec<u32> {
         let share = matching as f64 / f64::from(self.codes.vectors());
-        let (near, least) = self.bounds(clusters, visited, share);
+        let sampled = if share < EVERYWHERE { self.sampled(share) } else { Vec::new() };
+        let strain = self.strain(clusters, &sampled);
+        let clusters = ((clusters as f64 * strain) as usize).min(self.bases.len());
+        let pool = (pool as f64 * strain) as usize;
+        let (near, least) = self.bounds(clusters, sampled);
         let at_least = |c: &u32| self.bases[*c as usize] >= least;
         // The nearest raise the floor; the rest are visited as they lie in memory, which reads ahead.
         let (mut order, rest): (Vec<u32>, Vec<u32>) =
@@ -191,7 +199,8 @@ impl Walk<'_> {
         if found.len() <= pool {
             return f32::NEG_INFINITY;
         }
-        let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then_with(|| self.codes.ordinal(a.0).cmp(&self.codes.ordinal(b.0)));
+        let order =
+            |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then_with(|| self.codes.ordinal(a.0).cmp(&self.codes.ordinal(b.0)));
         let (_, last, _) = found.select_nth_unstable_by(pool - 1, order);
         let floor = last.1;
         found.truncate(pool);
@@ -199,20 +208,42 @@ impl Walk<'_> {
     }
 
     /// The bases that a cluster must have to be visited first, and to be visited at all.
-    fn bounds(&self, clusters: usize, visited: f64, share: f64) -> (f32, f32) {
+    fn bounds(&self, clusters: usize, mut sampled: Vec<f32>) -> (f32, f32) {
         let mut bases = self.bases.clone();
         let nth = |bases: &mut [f32], n: usize| *bases.select_nth_unstable_by(n - 1, |a, b| b.total_cmp(a)).1;
         let least = nth(&mut bases, clusters);
         let near = nth(&mut bases[..clusters], clusters.min(NEAREST_FIRST));
-        if share < EVERYWHERE { (near, least.min(self.base_of_share(self.sample(share), visited))) } else { (near, least) }
+        if sampled.is_empty() {
+            return (near, least);
+        }
+        // As large a share of what counts is to be seen as of everything.
+        let visited = clusters as f64 / self.bases.len() as f64;
+        let at = ((sampled.len() as f64 * visited).ceil() as usize).clamp(1, sampled.len());
+        (near, least.min(nth(&mut sampled, at)))
+    }
+
+    /// How much harder than calibrated it is to look: rows that all lie far from the query differ less from each other than the near ones
+    /// do, in proportion to how far estimates are off. Told by how many fewer of what counts lie in the nearest clusters.
+    fn strain(&self, clusters: usize, sampled: &[f32]) -> f64 {
+        if sampled.is_empty() {
+            return 1.0;
+        }
+        // Enough of them to tell chance from more.
+        let clusters = clusters.max(self.bases.len() / 16);
+        let mut bases = self.bases.clone();
+        let least = *bases.select_nth_unstable_by(clusters - 1, |a, b| b.total_cmp(a)).1;
+        let near = sampled.iter().filter(|base| **base >= least).count();
+        let expected = sampled.len() as f64 * clusters as f64 / self.bases.len() as f64;
+        let (near, chance) = (near as f64, expected.sqrt());
+        if near > expected - DEVIATIONS * chance { 1.0 } else { (expected / near.max(0.25)).powi(2).min(STRAIN_MAX) }
     }
 
     /// Some of the rows that count, spread over all of them.
     fn sample(&self, share: f64) -> Vec<u32> {
         match self.allowed {
             Allowed::Only(rows) => {
-                let samples = rows.len().min(SAMPLES);
-                (0..samples).filter_map(|n| rows.select((n * rows.len() / samples) as u32)).collect()
+                // Walking all of them costs less than finding the nth in a bitmap, so many times over.
+                rows.iter().step_by((rows.len() / SAMPLES).max(1) as usize).collect()
             }
             Allowed::Except(dead) => {
                 let (rows, tries) = (u64::from(self.reader.rows()), (SAMPLES as f64 / share.max(1.0 / 64.0)) as u64);
@@ -222,24 +253,19 @@ impl Walk<'_> {
         }
     }
 
-    /// The base down to which clusters hold this share of these rows.
-    fn base_of_share(&self, rows: Vec<u32>, share: f64) -> f32 {
+    /// The bases of the clusters that they lie in.
+    fn sampled(&self, share: f64) -> Vec<f32> {
         let slots = self.codes.slot_of();
-        let ordinals = rows.into_iter().filter_map(|row| self.reader.dense().ordinal(row));
-        let mut bases: Vec<f32> =
-            ordinals.map(|ordinal| self.bases[self.codes.cluster_of(slots[ordinal as usize]) as usize]).collect();
-        if bases.is_empty() {
-            return f32::INFINITY;
-        }
-        let at = ((bases.len() as f64 * share).ceil() as usize).clamp(1, bases.len()) - 1;
-        *bases.select_nth_unstable_by(at, |a, b| b.total_cmp(a)).1
+        let ordinals = self.sample(share).into_iter().filter_map(|row| self.reader.dense().ordinal(row));
+        ordinals.map(|ordinal| self.bases[self.codes.cluster_of(slots[ordinal as usize]) as usize]).collect()
     }
 
     /// The best `count` of these slots by second code.
     fn second(&self, slots: Vec<u32>, count: usize) -> Vec<Estimate> {
         let mut estimates: Vec<f32> = slots.iter().map(|slot| self.bases[self.codes.cluster_of(*slot) as usize]).collect();
         self.query.second(self.codes, &slots, &mut estimates);
-        let estimate = |(slot, estimate): (u32, f32)| Estimate { estimate, ordinal: self.codes.ordinal(slot) };
+        let unit = self.query.unit();
+        let estimate = |(slot, estimate): (u32, f32)| Estimate { estimate: estimate * unit, ordinal: self.codes.ordinal(slot) };
         let mut best: Vec<Estimate> = slots.into_iter().zip(estimates).map(estimate).collect();
         if best.len() > count {
             best.select_nth_unstable_by(count - 1, better);

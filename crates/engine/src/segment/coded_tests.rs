@@ -29,7 +29,8 @@ fn value(n: u64) -> f32 {
 
 /// Vectors around five middles; one record in ten has none.
 fn records(count: u64, dimension: u64) -> Vec<Record> {
-    let vector = |n: u64| -> Vec<f32> { (0..dimension).map(|i| 2.0 * value(n % 5 * 1_000_003 + i) + 0.5 * value(n * 7_919 + i * 31)).collect() };
+    let vector =
+        |n: u64| -> Vec<f32> { (0..dimension).map(|i| 2.0 * value(n % 5 * 1_000_003 + i) + 0.5 * value(n * 7_919 + i * 31)).collect() };
     let record = |n: u64| Record {
         id: RecordId::new(format!("{n:05}")).unwrap(),
         dense: (n % 10 != 9).then(|| DenseVector::new(vector(n)).unwrap()),
@@ -66,12 +67,12 @@ fn extents(plain: &[u8]) -> Vec<(Section, Range<usize>)> {
     extents
 }
 
-/// The best of a segment by codes.
+/// The best of a segment by codes, looked for hard.
 async fn best(reader: &Arc<SegmentReader>, query: &DenseVector, metric: Metric, top_k: usize) -> pinyon_model::Result<Vec<(String, f32)>> {
     let pool = Pool::new(1)?;
     let shape = VectorShape { dense: Some((Dimension::new(query.len() as u32)?, metric)), sparse: false };
     let query = Arc::new(PreparedQuery::new(Kernels::detect(), &shape, Some(query.clone()), None)?);
-    let wanted = Search { query, filter: None, top_k, effort: Effort::default() };
+    let wanted = Search { query, filter: None, top_k, effort: Effort { factor: 4.0, ..Effort::default() } };
     let source = Source::Segment { reader: Arc::clone(reader), dead: Arc::new(RoaringBitmap::new()) };
     let hits = search(&pool, wanted, vec![source]).await?;
     Ok(hits.into_iter().map(|hit| (hit.id.as_str().to_owned(), hit.score)).collect())
@@ -192,7 +193,9 @@ fn a_head_asks_for_no_more_than_there_is() {
     let mut all = head.clone();
     all.calibration.iter_mut().for_each(|point| (point.clusters, point.pool) = (head.clusters, head.vectors));
     assert!(Head::decode(&all.encode()).is_ok());
-    for change in [|head: &mut Head| head.calibration[0].clusters = head.clusters + 1, |head: &mut Head| head.calibration[0].pool = u32::MAX] {
+    for change in
+        [|head: &mut Head| head.calibration[0].clusters = head.clusters + 1, |head: &mut Head| head.calibration[0].pool = u32::MAX]
+    {
         let mut bad = head.clone();
         change(&mut bad);
         assert_eq!(Head::decode(&bad.encode()), Err(Malformed("its calibration asks for more than there is")));
@@ -295,7 +298,10 @@ mod golden {
             Head::decode(&plain[range]).unwrap()
         };
         let (now, then) = (decoded(&plain), decoded(PLAIN));
-        assert_eq!((now.seed, now.metric, now.bits, now.padded, now.vectors), (then.seed, then.metric, then.bits, then.padded, then.vectors));
+        assert_eq!(
+            (now.seed, now.metric, now.bits, now.padded, now.vectors),
+            (then.seed, then.metric, then.bits, then.padded, then.vectors)
+        );
     }
 }
 

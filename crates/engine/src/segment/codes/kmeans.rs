@@ -7,6 +7,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use pinyon_kernels::Kernels;
+use pinyon_model::Metric;
 
 use super::{chance::Chance, parallel, vectors::Vectors};
 
@@ -100,6 +101,14 @@ fn mean(padded: usize, rows: &[f32]) -> Vec<f32> {
     sums.into_iter().map(|sum| (sum / count) as f32).collect()
 }
 
+/// A vector whose squared distance from its center is so many times the mean has no cluster of its like: it would be looked for only where
+/// nobody expects it.
+const OUTLYING: f64 = 4.0;
+/// Outlying vectors in a cluster of their own, on average.
+const OUTLYING_EACH: usize = 8;
+/// If more than one in so many are outlying, none is.
+const OUTLYING_ONE_IN: usize = 10;
+
 /// One cluster.
 pub(crate) struct Cluster {
     /// Of [`Vectors::padded`] values.
@@ -112,11 +121,48 @@ pub(crate) struct Cluster {
 pub(crate) fn clusters(vectors: &Vectors, k: usize, seed: u64) -> Vec<Cluster> {
     let everything: Vec<u32> = (0..vectors.len() as u32).collect();
     let mut clusters = if k < 2 { vec![of(vectors, everything)] } else { two_levels(vectors, &everything, k, seed) };
+    // By dot product the longest vectors are the best of many queries: they stay where their direction is.
+    if k >= 2 && vectors.metric() != Metric::Dotproduct {
+        clusters = apart(vectors, clusters, seed);
+    }
     let most = (vectors.len().div_ceil(k.max(1)) * SIZE_MAX_FACTOR).max(TILE);
     if clusters.iter().any(|cluster| cluster.members.len() > most) {
         clusters = clusters.into_iter().flat_map(|cluster| split(vectors, cluster, most, seed)).collect();
     }
     clusters
+}
+
+/// Puts vectors that lie far from every center into clusters among themselves.
+fn apart(vectors: &Vectors, clusters: Vec<Cluster>, seed: u64) -> Vec<Cluster> {
+    let places: Vec<Mutex<Vec<f64>>> = clusters.iter().map(|_| Mutex::default()).collect();
+    parallel::for_each(clusters.iter().zip(&places), |(cluster, place)| {
+        let mut row = vec![0f32; vectors.padded()];
+        let mut distance = |member: &u32| -> f64 {
+            vectors.read(*member, &mut row);
+            row.iter().zip(&cluster.center).map(|(a, b)| f64::from((a - b) * (a - b))).sum()
+        };
+        *place.lock().unwrap_or_else(PoisonError::into_inner) = cluster.members.iter().map(&mut distance).collect();
+    });
+    let distances: Vec<Vec<f64>> = places.into_iter().map(|place| place.into_inner().unwrap_or_else(PoisonError::into_inner)).collect();
+    let mean = distances.iter().flatten().sum::<f64>() / vectors.len() as f64;
+    let outlying = distances.iter().flatten().filter(|distance| **distance > OUTLYING * mean).count();
+    if outlying == 0 || outlying * OUTLYING_ONE_IN > vectors.len() {
+        return clusters;
+    }
+    let (mut left, mut out) = (Vec::with_capacity(clusters.len()), Vec::with_capacity(outlying));
+    for (cluster, distances) in clusters.into_iter().zip(distances) {
+        let before = cluster.members.len();
+        let (kept, far): (Vec<_>, Vec<_>) = cluster.members.iter().zip(distances).partition(|(_, distance)| *distance <= OUTLYING * mean);
+        out.extend(far.into_iter().map(|(member, _)| *member));
+        match kept.len() {
+            0 => {}
+            len if len == before => left.push(cluster),
+            _ => left.push(of(vectors, kept.into_iter().map(|(member, _)| *member).collect())),
+        }
+    }
+    out.sort_unstable();
+    left.extend(parted(vectors, &out, out.len().div_ceil(OUTLYING_EACH), seed ^ out.len() as u64));
+    left
 }
 
 fn two_levels(vectors: &Vectors, everything: &[u32], k: usize, seed: u64) -> Vec<Cluster> {
@@ -225,17 +271,22 @@ fn split(vectors: &Vectors, cluster: Cluster, most: usize, seed: u64) -> Vec<Clu
     if cluster.members.len() <= most {
         return vec![cluster];
     }
-    let (kernels, padded) = (vectors.kernels(), vectors.padded());
-    let mut chance = Chance::new(seed ^ cluster.members.len() as u64);
     let k = cluster.members.len().div_ceil(most / 2);
-    let sample: Vec<u32> = chance.sample(k * SAMPLE_EACH, cluster.members.len()).iter().map(|n| cluster.members[*n as usize]).collect();
+    let parts = parted(vectors, &cluster.members, k, seed ^ cluster.members.len() as u64);
+    parts.into_iter().flat_map(|part| if part.members.len() > most { cut(part, most) } else { vec![part] }).collect()
+}
+
+/// Cuts these vectors into at most `k` clusters by one k-means.
+fn parted(vectors: &Vectors, members: &[u32], k: usize, seed: u64) -> Vec<Cluster> {
+    let (kernels, padded) = (vectors.kernels(), vectors.padded());
+    let mut chance = Chance::new(seed);
+    let sample: Vec<u32> = chance.sample(k * SAMPLE_EACH, members.len()).iter().map(|n| members[*n as usize]).collect();
     let centers = train(kernels, padded, &vectors.gather(&sample), k, &mut chance);
     let mut parts: Vec<Vec<u32>> = vec![Vec::new(); centers.len()];
-    for members in cluster.members.chunks(CHUNK) {
+    for members in members.chunks(CHUNK) {
         centers.score(kernels, &vectors.gather(members), |n, scores| parts[greatest(scores).0].push(members[n]));
     }
-    let parts = parts.into_iter().filter(|members| !members.is_empty()).map(|members| of(vectors, members));
-    parts.flat_map(|part| if part.members.len() > most { cut(part, most) } else { vec![part] }).collect()
+    parts.into_iter().filter(|members| !members.is_empty()).map(|members| of(vectors, members)).collect()
 }
 
 fn cut(cluster: Cluster, most: usize) -> Vec<Cluster> {

@@ -13,6 +13,8 @@ pub(crate) struct CodeQuery {
     centers: SecondQuery,
     /// What every estimate of the segment lacks: with it, estimates of several segments compare.
     constant: f32,
+    /// What an estimate of 1 stands for.
+    unit: f32,
 }
 
 impl CodeQuery {
@@ -21,20 +23,35 @@ impl CodeQuery {
         let head = codes.head();
         let mean = codes.mean();
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
-        let of = |values: &[f32], constant: f64| Self {
+        let of = |values: &[f32], constant: f64, unit: f64| Self {
             kernels,
             scan: ScanQuery::new(values),
             second: SecondQuery::new(values, head.bits),
             centers: SecondQuery::new(values, CodeBits::Eight),
             constant: constant as f32,
+            unit: unit as f32,
         };
         match head.metric {
-            Metric::Cosine | Metric::Dotproduct => of(rotated, dot(mean, rotated)),
+            Metric::Cosine => of(rotated, dot(mean, rotated), 1.0),
+            Metric::Dotproduct => {
+                // Dot products rank alike for a query of any length, but estimates are off by the distance of query and center: they are
+                // best for a query that is about as long as centers are.
+                let norm = dot(rotated, rotated).sqrt();
+                let by = codes.center_norm() / norm;
+                let by = if by.is_finite() && by > 0.0 { by } else { 1.0 };
+                let scaled: Vec<f32> = rotated.iter().map(|value| (f64::from(*value) * by) as f32).collect();
+                of(&scaled, dot(mean, &scaled), 1.0 / by)
+            }
             Metric::Euclidean => {
                 let moved: Vec<f32> = rotated.iter().zip(mean).map(|(query, mean)| query - mean).collect();
-                of(&moved, -dot(&moved, &moved) / 2.0)
+                of(&moved, -dot(&moved, &moved) / 2.0, 1.0)
             }
         }
+    }
+
+    /// What an estimate is to be multiplied by, so that it compares with those of other segments.
+    pub(crate) fn unit(&self) -> f32 {
+        self.unit
     }
 
     /// The base of every cluster: the estimate of a member is this and what its own codes add. Greater is nearer.

@@ -15,6 +15,11 @@ const MEAN_OF: usize = 1_024;
 /// Norms that factors can be computed of in `f32` without overflow or loss.
 const NORMS: std::ops::RangeInclusive<f64> = 1e-15..=1e15;
 
+/// Nine in ten vectors have norms within so many doublings of each other: estimates are off in proportion to the longer ones, and
+/// would not tell the shorter ones apart.
+const DOUBLINGS_MAX: usize = 10;
+/// Norms are counted by their doublings from this power of two on.
+const LEAST_DOUBLING: i32 = -64;
 /// A vector this much shorter than the mean would lose what tells it apart if the mean were subtracted from it.
 const SHORT: f64 = 0.25;
 /// The mean is subtracted if no more than one in so many vectors is short.
@@ -35,13 +40,20 @@ pub(crate) struct Vectors {
     kept: Kept,
     /// The greatest norm, as it counts for this metric.
     norm_max: f64,
+    /// How many vectors have a norm of each doubling; zero vectors are like any other to all of them.
+    doublings: [u32; 128],
 }
 
 /// Rotated vectors, moved by the mean; row-major.
 enum Kept {
     /// Values in steps of the vector's scale.
-    Bytes { values: Vec<i8>, scales: Vec<f32> },
-    Whole { values: Vec<f32> },
+    Bytes {
+        values: Vec<i8>,
+        scales: Vec<f32>,
+    },
+    Whole {
+        values: Vec<f32>,
+    },
 }
 
 impl Vectors {
@@ -59,6 +71,7 @@ impl Vectors {
                 false => Kept::Bytes { values: Vec::new(), scales: Vec::new() },
             },
             norm_max: 0.0,
+            doublings: [0; 128],
         }
     }
 
@@ -88,7 +101,21 @@ impl Vectors {
     }
     /// Whether codes of these vectors can be trusted.
     pub(crate) fn can_be_coded(&self) -> bool {
-        NORMS.contains(&self.norm_max)
+        NORMS.contains(&self.norm_max) && self.spread() <= DOUBLINGS_MAX
+    }
+
+    /// Doublings between the norms that one in twenty is below, and above.
+    fn spread(&self) -> usize {
+        let total: u32 = self.doublings.iter().sum();
+        let at = |share: u32| {
+            let mut left = u64::from(total) * u64::from(share) / 20;
+            self.doublings.iter().position(|count| {
+                let here = left < u64::from(*count);
+                left = left.saturating_sub(u64::from(*count));
+                here
+            })
+        };
+        at(19).unwrap_or(0).saturating_sub(at(1).unwrap_or(0))
     }
 
     pub(crate) fn push(&mut self, vector: &[f32]) {
@@ -97,7 +124,12 @@ impl Vectors {
             Metric::Cosine if norm > 0.0 => 1.0 / norm,
             _ => 1.0,
         };
-        self.norm_max = self.norm_max.max(norm * factor);
+        let norm = norm * factor;
+        self.norm_max = self.norm_max.max(norm);
+        if norm > 0.0 {
+            let doubling = norm.log2().floor() as i32 - LEAST_DOUBLING;
+            self.doublings[doubling.clamp(0, self.doublings.len() as i32 - 1) as usize] += 1;
+        }
         let mut rotated = self.rotation.rotated(self.kernels, vector, factor);
         if self.mean.is_empty() {
             self.waiting.append(&mut rotated);
@@ -169,8 +201,8 @@ impl Vectors {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::chance::Chance;
+    use super::*;
 
     #[test]
     fn keeps_vectors_to_a_percent() {
@@ -195,6 +227,17 @@ mod tests {
                 }
                 assert!(off < 2e-4 * length, "{metric:?} {off} {length}");
             }
+        }
+    }
+
+    #[test]
+    fn norms_far_apart_are_noticed() {
+        for (orders, longest, fine) in [(2, 1.0, true), (2, 1e6, true), (8, 1.0, false), (0, 1.0, true)] {
+            let mut vectors = Vectors::new(Kernels::detect(), Metric::Dotproduct, 1, 5);
+            (0..1_000).for_each(|n| vectors.push(&[10f32.powf(orders as f32 * n as f32 / 1_000.0)]));
+            (0..10).for_each(|_| vectors.push(&[longest]));
+            (0..100).for_each(|_| vectors.push(&[0.0]));
+            assert_eq!(vectors.can_be_coded(), fine, "{orders} {longest}");
         }
     }
 

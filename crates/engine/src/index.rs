@@ -9,8 +9,8 @@ use std::{
 };
 
 use pinyon_model::{
-    DeleteSelector, Error, ErrorCode, Explain, Filter, IndexId, IndexRecall, ListPage, Lsn, MetadataSchema, NamespaceDescription, NamespaceName, Prefix, Query,
-    QueryTarget, Record, RecordId, Result, Update, UpdateTarget, Usage,
+    DeleteSelector, Error, ErrorCode, Explain, Filter, IndexId, IndexRecall, ListPage, Lsn, MetadataSchema, NamespaceDescription,
+    NamespaceName, Prefix, Query, QueryTarget, Record, RecordId, Result, Update, UpdateTarget, Usage,
 };
 use pinyon_storage::Purpose;
 use tokio::sync::OnceCell;

@@ -172,7 +172,12 @@ impl Lane {
             };
             let _ = done.send(outcome);
         };
-        let task = Task { shared: Arc::clone(&self.shared), lane: self.id, queued: AtomicBool::new(false), future: Mutex::new(Some(Box::pin(whole))) };
+        let task = Task {
+            shared: Arc::clone(&self.shared),
+            lane: self.id,
+            queued: AtomicBool::new(false),
+            future: Mutex::new(Some(Box::pin(whole))),
+        };
         Arc::new(task).wake();
         Pending(pending)
     }

@@ -98,7 +98,17 @@ impl SegmentReader {
         footer.table.check(&table).map_err(bad("table"))?;
         let table = Table::decode(&table, footer.table.offset).map_err(bad("table"))?;
         let resident = read_resident(&sealed, &name, &table, footer.table.offset, tail_at, &tail).await?;
-        Ok(Self { sealed, name, object, cache, kept: Mutex::default(), kept_vectors: Mutex::default(), table, resident, codes: OnceCell::new() })
+        Ok(Self {
+            sealed,
+            name,
+            object,
+            cache,
+            kept: Mutex::default(),
+            kept_vectors: Mutex::default(),
+            table,
+            resident,
+            codes: OnceCell::new(),
+        })
     }
 
     /// The object's name, for messages.

@@ -7,14 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use pinyon_model::Metric;
 
-use super::{
-    chance::Chance,
-    head::Calibrated,
-    parallel,
-    query::CodeQuery,
-    resident::Codes,
-    vectors::Vectors,
-};
+use super::{chance::Chance, head::Calibrated, parallel, query::CodeQuery, resident::Codes, vectors::Vectors};
 
 /// Queries that are tried.
 const QUERIES: usize = 256;
@@ -171,7 +164,8 @@ fn pool_ranks(vectors: &Vectors, codes: &Codes, probe: &Probe, k: usize, cluster
     let mut wanted: Vec<u32> = probe.neighbours.iter().take(k).map(|number| codes.slot_of()[*number as usize]).collect();
     wanted.sort_unstable();
     let own = codes.slot_of()[probe.own as usize];
-    let mut found: Vec<f32> = scanned.iter().filter(|(slot, _)| wanted.binary_search(slot).is_ok()).map(|(_, estimate)| *estimate).collect();
+    let mut found: Vec<f32> =
+        scanned.iter().filter(|(slot, _)| wanted.binary_search(slot).is_ok()).map(|(_, estimate)| *estimate).collect();
     found.sort_unstable_by(f32::total_cmp);
     // better[n]: how many estimates lie between the nth and the next of those that are looked for.
     let mut better = vec![0u32; found.len() + 1];

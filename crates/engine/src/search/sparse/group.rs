@@ -167,20 +167,25 @@ impl<'a> GroupSearch<'a> {
 
     /// Adds up every posting.
     fn search_all(&mut self, group: &GroupImpacts) {
+        let mut least = self.least();
         let scores = &mut self.scratch.scores;
         scores.clear();
         scores.resize(group.rows.len(), 0.0);
         group.lists.iter().for_each(|(weight, list)| list.add_to(*weight, scores));
-        for (position, score) in (0..=u16::MAX).zip(scores) {
-            // Most rows have none of the terms.
-            if *score == 0.0 {
+        for (first, scores) in (0usize..).step_by(BLOCK_ROWS).zip(scores.chunks(BLOCK_ROWS)) {
+            // No score below this rounds to the least rank. Most blocks have none, which takes one branch to tell.
+            let cut = if least > f32::MIN { f64::from(least.next_down()) } else { f64::NEG_INFINITY };
+            if !scores.iter().fold(false, |any, score| any | (*score >= cut)) {
                 continue;
             }
-            let rank = self.query.rank(*score);
-            if rank >= self.found.least() {
-                let row = row(group, position);
-                if self.allowed.contains(row) {
-                    self.found.push(rank, row);
+            for (position, score) in (first..).zip(scores) {
+                let rank = self.query.rank(*score);
+                if *score != 0.0 && rank >= least {
+                    let row = row(group, position as u16);
+                    if self.allowed.contains(row) {
+                        self.found.push(rank, row);
+                        least = least.max(self.found.least());
+                    }
                 }
             }
         }

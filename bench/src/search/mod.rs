@@ -109,10 +109,10 @@ async fn bring_to(place: &InProcess, set: &Set, state: &State, change: Change, r
     let (begun, before) = (Instant::now(), own_processor_time());
     place.upsert(set, &written).await?;
     place.delete(&deleted).await?;
-    place.settle().await?;
+    let ended = place.settle().await?;
     let used = own_processor_time() - before;
     report.record(&format!("{} build, processor", after.name), "s", used.as_secs_f64());
-    report.record(&format!("{} build", after.name), "s", begun.elapsed().as_secs_f64());
+    report.record(&format!("{} build", after.name), "s", (ended - begun).as_secs_f64());
     report.record(&format!("{} stored", after.name), "MiB", place.stored_bytes()? as f64 / MIB);
     Ok(after)
 }

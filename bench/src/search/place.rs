@@ -25,10 +25,12 @@ use crate::{
 
 /// Records an upsert, and ids a delete.
 const BATCH: usize = 1_000;
-/// How long nothing may happen for background work to be over.
-const QUIET: Duration = Duration::from_secs(2);
+/// How often to look whether anything happens.
+pub(crate) const QUIET: Duration = Duration::from_secs(2);
+/// Looks in a row at which nothing may have happened: a namespace that is quiet for some seconds is merged into one segment.
+pub(crate) const QUIET_LOOKS: u32 = 7;
 /// The share of a core that counts as nothing.
-const IDLE_SHARE: f64 = 0.03;
+pub(crate) const IDLE_SHARE: f64 = 0.03;
 
 /// A running engine with one index.
 pub(crate) struct InProcess {
@@ -82,20 +84,22 @@ impl InProcess {
         Ok(())
     }
 
-    /// Stores what is in memory and waits until no background work is left.
-    pub(crate) async fn settle(&self) -> Result<(), Failure> {
+    /// Stores what is in memory, waits until no background work is left, and gives the moment when there was none any more.
+    pub(crate) async fn settle(&self) -> Result<Instant, Failure> {
         self.engine.flush_all().await?;
-        let mut files = self.files()?;
-        let mut used = own_processor_time();
-        loop {
+        let mut before = (self.files()?, own_processor_time());
+        let (mut looks, mut last) = (0, Instant::now());
+        while looks < QUIET_LOOKS {
             tokio::time::sleep(QUIET).await;
-            let (files_now, used_now) = (self.files()?, own_processor_time());
-            let idle = (used_now - used).as_secs_f64() < IDLE_SHARE * QUIET.as_secs_f64();
-            if idle && files_now == files {
-                return Ok(());
+            let now = (self.files()?, own_processor_time());
+            let idle = (now.1 - before.1).as_secs_f64() < IDLE_SHARE * QUIET.as_secs_f64();
+            looks = if idle && now.0 == before.0 { looks + 1 } else { 0 };
+            if looks == 0 {
+                last = Instant::now();
             }
-            (files, used) = (files_now, used_now);
+            before = now;
         }
+        Ok(last)
     }
 
     /// Bytes of all the files.

@@ -345,7 +345,7 @@ impl Job<'_> {
         self.random_arrivals(bodies, rate, run, Some("while upserting")).await?;
         let sent = steady.stop().await?;
         self.record("while upserting: records written", "", (sent * BATCH) as f64);
-        self.stand.settle().await
+        self.stand.settle().await.map(drop)
     }
 
     fn times(&mut self, label: &str, outcome: &Outcome) {

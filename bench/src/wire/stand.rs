@@ -18,17 +18,13 @@ use crate::{
     qdrant::{Collection, QdrantGrpc, QdrantRest},
     records::Protocol,
     report::Report,
-    search::place::Asked,
+    search::place::{Asked, IDLE_SHARE, QUIET, QUIET_LOOKS},
     server::{Place, Server, processor_time, resident_mib},
     sets::{Set, truth::Placed},
 };
 
 /// Upserts under way while a set is written.
 const FILL_CONNECTIONS: usize = 4;
-/// How long nothing may happen for background work to be over.
-const QUIET: Duration = Duration::from_secs(2);
-/// The share of a core that counts as nothing.
-const IDLE_SHARE: f64 = 0.03;
 
 /// A server with an empty index.
 pub(super) enum Stand {
@@ -89,30 +85,36 @@ impl Stand {
         if let Self::Qdrant { points, .. } = self {
             points.store(records.len(), Ordering::Relaxed);
         }
-        self.settle().await?;
-        report.record("build", "s", begun.elapsed().as_secs_f64());
+        let ended = self.settle().await?;
+        report.record("build", "s", (ended - begun).as_secs_f64());
         if let Some((before, after)) = before.zip(self.processor_time()?) {
             report.record("build, server's processor", "s", (after - before).as_secs_f64());
         }
         Ok(())
     }
 
-    /// Waits until no background work is left.
-    pub(super) async fn settle(&self) -> Result<(), Failure> {
+    /// Waits until no background work is left, and gives the moment when there was none any more.
+    pub(super) async fn settle(&self) -> Result<Instant, Failure> {
         let place = match self {
-            Self::Qdrant { collection, points, .. } => return collection.settle(points.load(Ordering::Relaxed)).await,
+            Self::Qdrant { collection, points, .. } => {
+                collection.settle(points.load(Ordering::Relaxed)).await?;
+                return Ok(Instant::now());
+            }
             Self::Pinyon { place, .. } => place,
         };
         let mut before = (place.files()?, self.processor_time()?);
-        loop {
+        let (mut looks, mut last) = (0, Instant::now());
+        while looks < QUIET_LOOKS {
             tokio::time::sleep(QUIET).await;
             let now = (place.files()?, self.processor_time()?);
             let used = now.1.zip(before.1).map_or(Duration::ZERO, |(now, before)| now - before);
-            if now.0 == before.0 && used.as_secs_f64() < IDLE_SHARE * QUIET.as_secs_f64() {
-                return Ok(());
+            looks = if now.0 == before.0 && used.as_secs_f64() < IDLE_SHARE * QUIET.as_secs_f64() { looks + 1 } else { 0 };
+            if looks == 0 {
+                last = Instant::now();
             }
             before = now;
         }
+        Ok(last)
     }
 
     /// Processor time that the server has used, if it is known which process it is.

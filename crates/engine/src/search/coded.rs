@@ -24,10 +24,10 @@ pub(super) fn better(a: &Estimate, b: &Estimate) -> Ordering {
     b.estimate.total_cmp(&a.estimate).then(a.ordinal.cmp(&b.ordinal))
 }
 
-/// How many vectors are scored exactly to find the best `top_k`: second codes hold the true ten among their best sixteen to 0.1 %, and the
-/// true hundred among their best 120 to 0.2 % (RFC 0002).
+/// How many vectors are scored exactly at first to find the best `top_k`. Where what they tell of the estimates says that others may
+/// be among the best, those are scored too.
 pub(super) fn reread(top_k: usize) -> usize {
-    top_k + (top_k / 5).max(6)
+    top_k + (top_k / 10).max(3)
 }
 
 /// How many times as many estimates are kept, for when estimates turn out to be far off.

@@ -18,7 +18,7 @@ const NOISE: f32 = 1.0;
 /// The k that are measured, as far as the segment has four times as many vectors: what lies beyond is guessed, and less well.
 const KS: [u32; 4] = [1, 10, 100, 1_000];
 /// Share of the best k that the visited clusters must hold, and that the pool must keep of those.
-const IN_CLUSTERS: f64 = 0.98;
+const IN_CLUSTERS: f64 = 0.985;
 const IN_POOL: f64 = 0.998;
 /// For each k, as many queries at most as give this many neighbours: a thousandth is measured well enough then.
 const NEIGHBOURS: usize = 64_000;

@@ -15,7 +15,8 @@ pub struct EngineSettings {
     pub frame_bytes: usize,
     /// Bytes of the records that one update by filter may rewrite.
     pub update_bytes: u64,
-    /// Segments of about one size after which they are merged.
+    /// Segments of about one size after which they are merged although writes go on. Merging makes clusters, which costs more than the writes
+    /// themselves, and a quiet namespace is merged in any case.
     pub compact_segments: usize,
     /// Share of dead rows, in percent, from which a segment is rewritten.
     pub compact_dead_percent: u8,
@@ -59,7 +60,7 @@ impl Default for EngineSettings {
             group_bytes: 32 << 20,
             frame_bytes: 256 << 20,
             update_bytes: 1 << 30,
-            compact_segments: 4,
+            compact_segments: 12,
             compact_dead_percent: 30,
             segment_bytes: 2 << 30,
             coded_vectors: 1_024,

@@ -11,6 +11,8 @@ use super::{chance::Chance, head::Calibrated, parallel, query::CodeQuery, reside
 
 /// Queries that are tried.
 const QUERIES: usize = 256;
+/// The same in a segment of one cluster, where the pool alone is to be known.
+const QUERIES_OF_ONE: usize = 64;
 /// Queries that a thread takes at a time.
 const AT_ONCE: usize = 32;
 /// Length of the noise, in lengths of the vector.
@@ -37,7 +39,7 @@ struct Probe {
 pub(crate) fn calibrate(vectors: &Vectors, codes: &Codes, seed: u64) -> Vec<Calibrated> {
     let ks: Vec<u32> = KS.into_iter().filter(|k| *k == 1 || k * 4 <= codes.vectors()).collect();
     let most = ks.last().copied().unwrap_or(1) as usize;
-    let probes = Mutex::new(probes(vectors, seed));
+    let probes = Mutex::new(probes(vectors, codes.clusters() > 1, seed));
     let ranks: Mutex<Vec<(Vec<u32>, Vec<u32>)>> = Mutex::new(ks.iter().map(|_| Default::default()).collect());
     let mut all = probes.into_inner().unwrap_or_else(PoisonError::into_inner);
     parallel::for_each(all.chunks_mut(AT_ONCE), |probes| neighbours(vectors, most, probes));
@@ -69,7 +71,7 @@ fn quantile(numbers: &mut [u32], share: f64) -> u32 {
     *numbers.select_nth_unstable(at).1
 }
 
-fn probes(vectors: &Vectors, seed: u64) -> Vec<Probe> {
+fn probes(vectors: &Vectors, clustered: bool, seed: u64) -> Vec<Probe> {
     let mut chance = Chance::new(seed);
     let probe = |own: u32| {
         let mut query = vec![0.0; vectors.padded()];
@@ -83,7 +85,7 @@ fn probes(vectors: &Vectors, seed: u64) -> Vec<Probe> {
         }
         Probe { query, own, neighbours: Vec::new() }
     };
-    let chosen = Chance::new(seed ^ 1).sample(QUERIES, vectors.len());
+    let chosen = Chance::new(seed ^ 1).sample(if clustered { QUERIES } else { QUERIES_OF_ONE }, vectors.len());
     let mut probes: Vec<Probe> = chosen.into_iter().map(probe).collect();
     // Any first few are then spread over the segment too.
     let len = probes.len();

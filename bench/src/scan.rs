@@ -58,7 +58,13 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
     let keys = Arc::new(KeyStore::open(&dir.path().join("keys"), RootKey::generate())?);
     let bytes = settings.rows * settings.dimension * size_of::<f32>();
     // Twice what the vectors need: nothing is evicted, whatever else the cache holds.
-    let engine_settings = EngineSettings { query_threads: 1, cache_bytes: 2 * bytes as u64 + (64 << 20), ..EngineSettings::default() };
+    // No codes: this is the scan of every vector that small segments and hybrid searches get.
+    let engine_settings = EngineSettings {
+        query_threads: 1,
+        cache_bytes: 2 * bytes as u64 + (64 << 20),
+        coded_vectors: usize::MAX,
+        ..EngineSettings::default()
+    };
     let engine = Engine::open(store, dir.path().to_owned(), keys, Arc::new(RunningClock(Instant::now())), engine_settings).await?;
 
     let mut report = Report::new("scan");

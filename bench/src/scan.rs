@@ -63,6 +63,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
         query_threads: 1,
         cache_bytes: 2 * bytes as u64 + (64 << 20),
         coded_vectors: usize::MAX,
+        recall_one_in: 0,
         ..EngineSettings::default()
     };
     let engine = Engine::open(store, dir.path().to_owned(), keys, Arc::new(RunningClock(Instant::now())), engine_settings).await?;

@@ -57,13 +57,14 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
     let store = Arc::new(LocalStore::open(dir.path(), dir.space())?);
     let keys = Arc::new(KeyStore::open(&dir.path().join("keys"), RootKey::generate())?);
     let bytes = settings.rows * settings.dimension * size_of::<f32>();
-    // Twice what the vectors need: nothing is evicted, whatever else the cache holds.
-    // No codes: this is the scan of every vector that small segments and hybrid searches get.
+    // Twice what the vectors need: nothing is evicted, whatever else the cache holds. No codes: this is the scan of every vector that small segments and hybrid searches get.
     let engine_settings = EngineSettings {
         query_threads: 1,
         cache_bytes: 2 * bytes as u64 + (64 << 20),
         coded_vectors: usize::MAX,
         recall_one_in: 0,
+        // No merge of a quiet namespace in the middle, after which every block is read anew.
+        idle_check_ms: 3_600_000,
         ..EngineSettings::default()
     };
     let engine = Engine::open(store, dir.path().to_owned(), keys, Arc::new(RunningClock(Instant::now())), engine_settings).await?;

@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     CheckReport, Clock, EngineSettings, IndexHandle,
-    cache::BlockCache,
+    cache::{BlockCache, CacheBudgets},
     check,
     error::stored,
     namespace::{Removals, remove_superseded},
@@ -55,7 +55,11 @@ impl Engine {
         };
         let (removals, removal_requests) = Removals::new();
         let sealed = SealedStore::new(Arc::clone(&store));
-        let cache = Arc::new(BlockCache::new(settings.cache_bytes, settings.vector_cache_bytes));
+        let cache = Arc::new(BlockCache::new(CacheBudgets {
+            blocks: settings.cache_bytes,
+            vectors: settings.vector_cache_bytes,
+            selections: settings.selection_cache_bytes,
+        }));
         let jobs = settings.jobs.max(1);
         let shared = Arc::new(Shared {
             sealed: sealed.clone(),

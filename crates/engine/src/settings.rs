@@ -43,6 +43,8 @@ pub struct EngineSettings {
     pub cache_bytes: u64,
     /// Bytes of single decrypted vectors kept in memory, beside those blocks.
     pub vector_cache_bytes: u64,
+    /// Bytes of what filters select of segments, kept in memory for queries with the same filter.
+    pub selection_cache_bytes: u64,
     /// Milliseconds without a request after which a namespace is closed.
     pub idle_close_ms: u64,
     /// Milliseconds between two looks for idle namespaces.
@@ -73,6 +75,7 @@ impl Default for EngineSettings {
             recall_quiet_ms: 200,
             cache_bytes: 256 << 20,
             vector_cache_bytes: 28 << 20,
+            selection_cache_bytes: 4 << 20,
             idle_close_ms: 60_000,
             idle_check_ms: 5_000,
             open_namespaces: 512,

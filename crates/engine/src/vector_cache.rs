@@ -13,6 +13,9 @@ use pinyon_model::ObjectId;
 
 /// Locks. More than threads, so that two seldom meet.
 const SHARDS: usize = 64;
+/// One new vector in so many is kept in the place of one that was there before; the others take the place of the one before them, unless
+/// that was asked for again at once. So what is asked for now gets in, and a run through more than fits leaves most of what is there.
+const ADMIT_ONE_IN: usize = 4;
 /// Bytes that a vector costs beside its values.
 const OVERHEAD_BYTES: usize = 96;
 
@@ -62,6 +65,7 @@ struct Shard {
     places: HashMap<u64, usize, BuildHasherDefault<Mixed>>,
     slots: Vec<Slot>,
     hand: usize,
+    evicted: usize,
     bytes: usize,
 }
 
@@ -147,7 +151,13 @@ impl Shard {
                     slot.used = false;
                     self.hand += 1;
                 }
-                _ => return self.remove(self.hand),
+                _ => {
+                    // The newest comes into its place, at the hand: the next to go, unless the hand moves on.
+                    self.remove(self.hand);
+                    self.evicted += 1;
+                    self.hand += usize::from(self.evicted.is_multiple_of(ADMIT_ONE_IN));
+                    return;
+                }
             }
         }
     }
@@ -204,5 +214,41 @@ mod tests {
         }
         let hot = (0..100).filter(|n| cache.get(object(3), *n).is_some()).count();
         assert!(hot > 90, "{hot} of 100 hot ones are there");
+    }
+
+    /// Asks for each of these, keeping those that are not there, and returns how many were.
+    fn ask(cache: &VectorCache, ordinals: std::ops::Range<u32>) -> usize {
+        let there = |n: &u32| {
+            let there = cache.get(object(3), *n).is_some();
+            if !there {
+                cache.insert(object(3), *n, Arc::from([0.0; 100]));
+            }
+            there
+        };
+        ordinals.filter(there).count()
+    }
+
+    #[test]
+    fn what_is_asked_for_now_takes_the_place_of_what_was() {
+        let cache = VectorCache::new(SHARDS as u64 * 20 * (400 + OVERHEAD_BYTES as u64));
+        for _ in 0..4 {
+            ask(&cache, 0..1_000);
+        }
+        for _ in 0..20 {
+            ask(&cache, 5_000..6_000);
+        }
+        let there = ask(&cache, 5_000..6_000);
+        assert!(there > 900, "{there} of 1,000 are there");
+    }
+
+    #[test]
+    fn asking_for_more_than_fits_in_turn_finds_much_of_it() {
+        let cache = VectorCache::new(SHARDS as u64 * 20 * (400 + OVERHEAD_BYTES as u64));
+        for _ in 0..10 {
+            ask(&cache, 0..1_900);
+        }
+        // About 1,280 fit; the least recently used of them would always be the one asked for next.
+        let there = ask(&cache, 0..1_900);
+        assert!(there > 800, "{there} of 1,900 are there");
     }
 }

@@ -1,10 +1,15 @@
-//! Metadata filters: on one record ([`matches`]), and over a whole segment as a set of rows ([`rows`]).
+//! Metadata filters: on one record ([`matches`]), and over a whole segment as a set of rows ([`rows`]), which is kept for queries to come
+//! ([`Selection`]).
 //!
 //! Both say the same of every record; a property test holds them together.
 
 mod segment;
+mod selection;
+mod slots;
 
 pub(crate) use segment::rows;
+pub(crate) use selection::{Selection, SelectionKey};
+pub(crate) use slots::SlotSet;
 
 use pinyon_model::{Condition, Filter, Metadata, MetadataValue, Scalar};
 

@@ -20,28 +20,58 @@ use crate::{
 
 /// The rows of `segment`, dead ones too, that satisfy `filter`.
 pub(crate) async fn rows(lane: &Lane, segment: &Arc<SegmentReader>, filter: &Arc<Filter>) -> Result<RoaringBitmap> {
-    let heads = heads(segment, filter).await?;
-    let mut wanted = Wanted::default();
-    wanted.collect(filter, &heads);
-    let texts: Vec<u32> = wanted.texts.into_iter().collect();
-    let numbers: Vec<u32> = wanted.numbers.into_iter().collect();
-    let text_pages = segment.fetch::<TextPage>(&texts).await?;
-    let number_pages = segment.fetch::<NumberPage>(&numbers).await?;
-    let (segment, filter) = (Arc::clone(segment), Arc::clone(filter));
-    let work = move || {
-        let texts = decode(&segment, &texts, text_pages)?;
-        let numbers = decode(&segment, &numbers, number_pages)?;
-        let mut everything = RoaringBitmap::new();
-        everything.insert_range(0..segment.rows());
-        Ok(Material { everything, heads, texts, numbers }.rows(&filter))
-    };
-    lane.spawn(work).await?
+    let material = Fetching::begin(segment, filter).await?;
+    lane.spawn(move || material.rows()).await?
+}
+
+/// The same, asked by what runs on the pool already: little work is done at once, since a change of threads would cost more.
+pub(super) async fn rows_on_pool(lane: &Lane, segment: &Arc<SegmentReader>, filter: &Arc<Filter>) -> Result<RoaringBitmap> {
+    let material = Fetching::begin(segment, filter).await?;
+    if material.is_light() { material.rows() } else { lane.spawn(move || material.rows()).await? }
+}
+
+/// Pages, all of them in the cache, up to which a filter is little work.
+const LIGHT_PAGES: usize = 8;
+
+/// What a filter needs of a segment: read, and yet to be decoded.
+struct Fetching {
+    segment: Arc<SegmentReader>,
+    filter: Arc<Filter>,
+    heads: Heads,
+    texts: Vec<(u32, Fetched<TextPage>)>,
+    numbers: Vec<(u32, Fetched<NumberPage>)>,
+}
+
+impl Fetching {
+    async fn begin(segment: &Arc<SegmentReader>, filter: &Arc<Filter>) -> Result<Self> {
+        let heads = heads(segment, filter).await?;
+        let mut wanted = Wanted::default();
+        wanted.collect(filter, &heads);
+        let texts: Vec<u32> = wanted.texts.into_iter().collect();
+        let numbers: Vec<u32> = wanted.numbers.into_iter().collect();
+        let text_pages = segment.fetch::<TextPage>(&texts).await?;
+        let number_pages = segment.fetch::<NumberPage>(&numbers).await?;
+        let texts = texts.into_iter().zip(text_pages).collect();
+        let numbers = numbers.into_iter().zip(number_pages).collect();
+        Ok(Self { segment: Arc::clone(segment), filter: Arc::clone(filter), heads, texts, numbers })
+    }
+
+    fn is_light(&self) -> bool {
+        let stored = self.texts.iter().any(|(_, page)| page.is_stored()) || self.numbers.iter().any(|(_, page)| page.is_stored());
+        !stored && self.texts.len() + self.numbers.len() <= LIGHT_PAGES
+    }
+
+    fn rows(self) -> Result<RoaringBitmap> {
+        let texts = decode(&self.segment, self.texts)?;
+        let numbers = decode(&self.segment, self.numbers)?;
+        Ok(Material { all: self.segment.rows(), heads: self.heads, texts, numbers }.rows(&self.filter))
+    }
 }
 
 type Pages<T> = BTreeMap<u32, Arc<T>>;
 
-fn decode<T: crate::segment::Block>(segment: &SegmentReader, numbers: &[u32], fetched: Vec<Fetched<T>>) -> Result<Pages<T>> {
-    numbers.iter().zip(fetched).map(|(n, page)| Ok((*n, segment.decode(page)?))).collect()
+fn decode<T: crate::segment::Block>(segment: &SegmentReader, fetched: Vec<(u32, Fetched<T>)>) -> Result<Pages<T>> {
+    fetched.into_iter().map(|(n, page)| Ok((n, segment.decode(page)?))).collect()
 }
 
 type Heads = BTreeMap<String, Arc<FieldHead>>;
@@ -126,18 +156,25 @@ impl Wanted {
 
 /// All that is needed to answer, in RAM.
 struct Material {
-    everything: RoaringBitmap,
+    /// Rows of the segment.
+    all: u32,
     heads: Heads,
     texts: Pages<TextPage>,
     numbers: Pages<NumberPage>,
 }
 
 impl Material {
+    fn everything(&self) -> RoaringBitmap {
+        let mut rows = RoaringBitmap::new();
+        rows.insert_range(0..self.all);
+        rows
+    }
+
     fn rows(&self, filter: &Filter) -> RoaringBitmap {
         match filter {
             Filter::And(parts) => self.all_of(parts),
             Filter::Or(parts) => parts.iter().fold(RoaringBitmap::new(), |rows, part| rows | self.rows(part)),
-            Filter::Not(part) => &self.everything - self.rows(part),
+            Filter::Not(part) => self.everything() - self.rows(part),
             Filter::Field(name, condition) => self.condition(self.heads.get(name).map(Arc::as_ref), condition),
         }
     }
@@ -151,15 +188,15 @@ impl Material {
                 None => rows = Some(self.rows(part)),
             }
         }
-        rows.unwrap_or_else(|| self.everything.clone())
+        rows.unwrap_or_else(|| self.everything())
     }
 
     fn condition(&self, head: Option<&FieldHead>, condition: &Condition) -> RoaringBitmap {
-        let complement = |rows: RoaringBitmap| &self.everything - rows;
+        let complement = |rows: RoaringBitmap| self.everything() - rows;
         let Some(head) = head else {
             // No row has the field: what is exactly a complement holds for all, the rest for none.
             let all = matches!(condition, Condition::Ne(_) | Condition::Nin(_) | Condition::Exists(false));
-            return if all { self.everything.clone() } else { RoaringBitmap::new() };
+            return if all { self.everything() } else { RoaringBitmap::new() };
         };
         match condition {
             Condition::Eq(_) | Condition::In(_) => self.equal(head, listed(condition)),
@@ -171,7 +208,7 @@ impl Material {
     }
 
     fn equal(&self, head: &FieldHead, values: &[Scalar]) -> RoaringBitmap {
-        let mut rows = RowUnion::default();
+        let mut rows = RowUnion::new(self.all);
         for scalar in values {
             match scalar {
                 Scalar::String(text) => {
@@ -193,7 +230,7 @@ impl Material {
 
     fn range(&self, head: &FieldHead, condition: &Condition) -> RoaringBitmap {
         let Some(plan) = range_plan(head, condition) else { return RoaringBitmap::new() };
-        let mut rows = RowUnion::default();
+        let mut rows = RowUnion::new(self.all);
         for page in plan.pages.filter_map(|n| self.numbers.get(&n)) {
             page.add_where(|value| in_range(condition, *value) != plan.outside, &mut rows);
         }

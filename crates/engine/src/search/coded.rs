@@ -1,15 +1,14 @@
 //! Dense search of a segment by its codes: which clusters to visit, their best by scan code, and the best of those by second code.
 //!
-//! How far to look is the segment's calibration's to say. A filter that leaves one row in n makes the best k of what matches about the best
-//! k·n of everything, so it is answered as that; and where what matches lies far from the query, more clusters are visited, until as
-//! large a share of it was seen as would be of everything. When few rows match, the second codes of all of them are asked.
+//! How far to look is the segment's calibration's to say. Where what counts lies far from the query, more clusters are visited, until as
+//! large a share of it was seen as would be of everything. With a filter, [`filtered`](super::filtered) decides.
 
 use std::{cmp::Ordering, sync::Arc};
 
 use pinyon_model::{Result, SearchPlan};
 use roaring::RoaringBitmap;
 
-use super::{Allowed, Run};
+use super::{Counted, Run};
 use crate::segment::{CodeQuery, Codes, SegmentReader};
 
 /// A vector and what its score comes to by its codes; higher is better, and over segments of one namespace they compare.
@@ -34,19 +33,15 @@ pub(super) fn reread(top_k: usize) -> usize {
 const RESERVE: usize = 8;
 /// When more than this many vectors, and an eighth of what matches, would be scored exactly, all of what matches is.
 const REREAD_MAX: usize = 4_096;
-/// What asking one second code costs, in scan codes.
-const SECOND_COST: f64 = 16.0;
-/// What a visit to a cluster costs beside its codes, in scan codes.
-const VISIT_COST: f64 = 32.0;
 /// Clusters that are visited in the order of their nearness.
-const NEAREST_FIRST: usize = 16;
-/// Matching rows that are looked up to learn where in the clusters they lie.
+pub(super) const NEAREST_FIRST: usize = 16;
+/// Live rows that are looked up to learn where in the clusters they lie.
 const SAMPLES: u64 = 256;
 /// When fewer matching rows than chance explains lie in the nearest clusters, by so many deviations, more clusters are visited and more is
 /// kept of them; at most so many times more.
-const DEVIATIONS: f64 = 2.0;
-const STRAIN_MAX: f64 = 16.0;
-/// From this share of matching rows on they are taken to lie where all rows do.
+pub(super) const DEVIATIONS: f64 = 2.0;
+pub(super) const STRAIN_MAX: f64 = 16.0;
+/// From this share of live rows on they are taken to lie where all rows do.
 const EVERYWHERE: f64 = 0.95;
 
 impl Run {
@@ -56,9 +51,9 @@ impl Run {
         if fit { reader.codes().await } else { Ok(None) }
     }
 
-    /// The best of a segment by its codes; none if all that is allowed should be scored instead.
-    pub(super) fn estimate(&self, at: usize, reader: &SegmentReader, codes: &Codes, allowed: &Allowed) -> Option<Vec<Estimate>> {
-        let matching = matching(reader, codes, allowed);
+    /// The best of a segment by its codes, `rows` being how many of its rows count; none if all of these should be scored instead.
+    pub(super) fn estimate(&self, at: usize, reader: &SegmentReader, codes: &Codes, counted: &Counted, rows: u64) -> Option<Vec<Estimate>> {
+        let matching = matching(reader, codes, counted, rows);
         let reread = reread(self.search.top_k);
         if reread as u64 >= matching || reread > REREAD_MAX && reread as u64 * 8 > matching {
             return None;
@@ -66,65 +61,87 @@ impl Run {
         let began = self.now_us();
         let rotated = self.search.query.rotated(codes.rotation());
         let query = CodeQuery::new(self.search.query.kernels(), codes, &rotated);
-        let mut walk = Walk { reader, codes, allowed, query, bases: Vec::new(), visited: self.is_recorded().then_some((0, 0)) };
-        walk.query.bases(codes, &mut walk.bases);
-        let ranked = self.now_us();
-        let share = matching as f64 / f64::from(codes.vectors());
-        let factor = self.search.effort.factor;
-        let (clusters, _) = codes.head().effort(self.search.top_k as f64 / share);
-        let (_, pool) = codes.head().effort(self.search.top_k as f64);
-        let clusters = ((clusters * factor).ceil() as usize).clamp(1, codes.clusters() as usize);
-        let pool = ((pool * factor).ceil() as usize).min(self.search.effort.pool_max).max(reread);
-        let visited = clusters as f64 / f64::from(codes.clusters());
-        let scan_cost = visited * f64::from(codes.vectors()) + clusters as f64 * VISIT_COST;
-        let (plan, slots) = match allowed {
-            Allowed::Only(rows) if matching as f64 * SECOND_COST <= scan_cost => (SearchPlan::Direct, walk.slots_of(rows)),
-            _ => (SearchPlan::Walk, walk.scan(clusters, matching, pool)),
+        let mut walk = Walk { reader, codes, dead: &counted.dead, query, bases: Vec::new(), visited: self.is_recorded().then_some((0, 0)) };
+        let found = match &counted.selection {
+            Some(selection) => self.filtered(&mut walk, selection.slots(reader, codes), matching),
+            None => self.unfiltered(&mut walk, matching),
         };
         let scanned = self.now_us();
-        let asked = slots.len() as u64;
-        let estimates = walk.second(slots, reread * RESERVE);
+        let asked = found.slots.len() as u64;
+        let estimates = walk.second(found.slots, found.bases, reread * RESERVE);
         let ended = self.now_us();
         self.note(at, |source| {
-            source.plan = plan;
+            source.plan = found.plan;
             source.clusters = u64::from(codes.clusters());
             (source.clusters_visited, source.scan_codes) = walk.visited.unwrap_or_default();
-            (source.pool, source.second_codes) = (pool as u64, asked);
+            (source.pool, source.second_codes) = (found.pool as u64, asked);
+            let ranked = found.ranked_us;
             (source.clusters_us, source.scan_us, source.second_us) = (ranked - began, scanned - ranked, ended - scanned);
         });
         Some(estimates)
     }
+
+    fn unfiltered(&self, walk: &mut Walk<'_>, matching: u64) -> Narrowed {
+        let codes = walk.codes;
+        walk.query.bases(codes, &mut walk.bases);
+        let ranked_us = self.now_us();
+        let share = matching as f64 / f64::from(codes.vectors());
+        let (clusters, _) = codes.head().effort(self.search.top_k as f64 / share);
+        let (_, pool) = codes.head().effort(self.search.top_k as f64);
+        let clusters = self.clusters(codes, clusters);
+        let pool = self.pool(pool);
+        let slots = walk.scan(clusters, matching, pool);
+        let bases = slots.iter().map(|slot| walk.base_of(*slot)).collect();
+        Narrowed { plan: SearchPlan::Walk, pool, slots, bases, ranked_us }
+    }
+
+    /// So many clusters, times the effort that is asked for.
+    pub(super) fn clusters(&self, codes: &Codes, calibrated: f64) -> usize {
+        ((calibrated * self.search.effort.factor).ceil() as usize).clamp(1, codes.clusters() as usize)
+    }
+
+    /// A pool of so many, times the effort that is asked for.
+    pub(super) fn pool(&self, calibrated: f64) -> usize {
+        let pool = (calibrated * self.search.effort.factor).ceil() as usize;
+        pool.min(self.search.effort.pool_max).max(reread(self.search.top_k))
+    }
 }
 
-/// How many vectors count.
-fn matching(reader: &SegmentReader, codes: &Codes, allowed: &Allowed) -> u64 {
-    match allowed {
-        Allowed::Except(dead) => u64::from(codes.vectors()).saturating_sub(dead.len()),
-        Allowed::Only(rows) if codes.vectors() == reader.rows() => rows.len(),
-        Allowed::Only(rows) => reader.dense().ordinals(rows).len() as u64,
+/// What is left for the second codes.
+pub(super) struct Narrowed {
+    pub(super) plan: SearchPlan,
+    /// How many may come from scan codes.
+    pub(super) pool: usize,
+    pub(super) slots: Vec<u32>,
+    /// The bases of their clusters.
+    pub(super) bases: Vec<f32>,
+    /// When the clusters were ranked.
+    pub(super) ranked_us: u64,
+}
+
+/// How many vectors count, of so many rows.
+fn matching(reader: &SegmentReader, codes: &Codes, counted: &Counted, rows: u64) -> u64 {
+    match &counted.selection {
+        None => u64::from(codes.vectors()).saturating_sub(counted.dead.len()),
+        Some(_) if codes.vectors() == reader.rows() => rows,
+        Some(selection) if counted.dead.is_empty() => u64::from(selection.slots(reader, codes).len()),
+        Some(selection) => reader.dense().ordinals(&(&**selection.rows() - &*counted.dead)).len() as u64,
     }
 }
 
 /// One search of one segment's codes.
-struct Walk<'a> {
-    reader: &'a SegmentReader,
-    codes: &'a Codes,
-    allowed: &'a Allowed,
-    query: CodeQuery,
-    /// By cluster.
-    bases: Vec<f32>,
+pub(super) struct Walk<'a> {
+    pub(super) reader: &'a SegmentReader,
+    pub(super) codes: &'a Codes,
+    pub(super) dead: &'a RoaringBitmap,
+    pub(super) query: CodeQuery,
+    /// By cluster; negative infinity where it does not matter.
+    pub(super) bases: Vec<f32>,
     /// Clusters that were visited, and their codes, when somebody wants to know.
-    visited: Option<(u64, u64)>,
+    pub(super) visited: Option<(u64, u64)>,
 }
 
 impl Walk<'_> {
-    /// The slots of these rows.
-    fn slots_of(&self, rows: &RoaringBitmap) -> Vec<u32> {
-        let slots = self.codes.slot_of();
-        let layout = self.reader.dense();
-        rows.iter().filter_map(|row| layout.ordinal(row)).map(|ordinal| slots[ordinal as usize]).collect()
-    }
-
     /// The slots of the best `pool` by scan code in the nearest clusters; fewer only if no more match.
     fn scan(&mut self, clusters: usize, matching: u64, pool: usize) -> Vec<u32> {
         let share = matching as f64 / f64::from(self.codes.vectors());
@@ -141,16 +158,13 @@ impl Walk<'_> {
         order.extend(rest);
         let mut found: Vec<(u32, f32)> = Vec::with_capacity(4 * pool + 64);
         let mut floor = f32::NEG_INFINITY;
-        let everything = matches!(self.allowed, Allowed::Except(dead) if dead.is_empty());
         for (at, cluster) in order.iter().copied().enumerate() {
             let before = found.len();
             if let Some(next) = order.get(at + 1) {
                 self.query.prefetch(self.codes, *next);
             }
             self.query.scan(self.codes, cluster, self.bases[cluster as usize], floor, &mut found);
-            if !everything {
-                self.drop_not_allowed(&mut found, before);
-            }
+            self.drop_dead(&mut found, before);
             if found.len() >= 2 * pool + 32 {
                 floor = self.cut(&mut found, pool);
             }
@@ -177,16 +191,18 @@ impl Walk<'_> {
             }
             let before = found.len();
             self.query.scan(self.codes, cluster, base(cluster), f32::NEG_INFINITY, found);
-            self.drop_not_allowed(found, before);
+            self.drop_dead(found, before);
             order.push(cluster);
         }
     }
 
-    fn drop_not_allowed(&self, found: &mut Vec<(u32, f32)>, from: usize) {
-        let layout = self.reader.dense();
+    pub(super) fn drop_dead(&self, found: &mut Vec<(u32, f32)>, from: usize) {
+        if self.dead.is_empty() {
+            return;
+        }
         let mut kept = from;
         for at in from..found.len() {
-            if self.allowed.contains(layout.row(self.codes.ordinal(found[at].0))) {
+            if self.is_live(found[at].0) {
                 found[kept] = found[at];
                 kept += 1;
             }
@@ -194,8 +210,13 @@ impl Walk<'_> {
         found.truncate(kept);
     }
 
+    /// Whether the row of a slot is not dead.
+    pub(super) fn is_live(&self, slot: u32) -> bool {
+        !self.dead.contains(self.reader.dense().row(self.codes.ordinal(slot)))
+    }
+
     /// Leaves the best `pool`; what is below the result has no chance any more.
-    fn cut(&self, found: &mut Vec<(u32, f32)>, pool: usize) -> f32 {
+    pub(super) fn cut(&self, found: &mut Vec<(u32, f32)>, pool: usize) -> f32 {
         if found.len() <= pool {
             return f32::NEG_INFINITY;
         }
@@ -238,39 +259,36 @@ impl Walk<'_> {
         if near > expected - DEVIATIONS * chance { 1.0 } else { (expected / near.max(0.25)).powi(2).min(STRAIN_MAX) }
     }
 
-    /// Some of the rows that count, spread over all of them.
-    fn sample(&self, share: f64) -> Vec<u32> {
-        match self.allowed {
-            Allowed::Only(rows) => {
-                // Walking all of them costs less than finding the nth in a bitmap, so many times over.
-                rows.iter().step_by((rows.len() / SAMPLES).max(1) as usize).collect()
-            }
-            Allowed::Except(dead) => {
-                let (rows, tries) = (u64::from(self.reader.rows()), (SAMPLES as f64 / share.max(1.0 / 64.0)) as u64);
-                let tries = rows.min(tries);
-                (0..tries).map(|n| (n * rows / tries) as u32).filter(|row| !dead.contains(*row)).collect()
-            }
-        }
-    }
-
-    /// The bases of the clusters that they lie in.
+    /// The bases of the clusters that some live rows lie in, spread over all of them.
     fn sampled(&self, share: f64) -> Vec<f32> {
+        let (rows, tries) = (u64::from(self.reader.rows()), (SAMPLES as f64 / share.max(1.0 / 64.0)) as u64);
+        let tries = rows.min(tries);
+        let live = (0..tries).map(|n| (n * rows / tries) as u32).filter(|row| !self.dead.contains(*row));
+        let ordinals = live.filter_map(|row| self.reader.dense().ordinal(row));
         let slots = self.codes.slot_of();
-        let ordinals = self.sample(share).into_iter().filter_map(|row| self.reader.dense().ordinal(row));
         ordinals.map(|ordinal| self.bases[self.codes.cluster_of(slots[ordinal as usize]) as usize]).collect()
     }
 
-    /// The best `count` of these slots by second code.
-    fn second(&self, slots: Vec<u32>, count: usize) -> Vec<Estimate> {
-        let mut estimates: Vec<f32> = slots.iter().map(|slot| self.bases[self.codes.cluster_of(*slot) as usize]).collect();
+    /// The base of the cluster of a slot.
+    pub(super) fn base_of(&self, slot: u32) -> f32 {
+        self.bases[self.codes.cluster_of(slot) as usize]
+    }
+
+    /// The best `count` of these slots by second code; `estimates` are the bases of their clusters.
+    fn second(&self, slots: Vec<u32>, mut estimates: Vec<f32>, count: usize) -> Vec<Estimate> {
         self.query.second(self.codes, &slots, &mut estimates);
-        let unit = self.query.unit();
-        let estimate = |(slot, estimate): (u32, f32)| Estimate { estimate: estimate * unit, ordinal: self.codes.ordinal(slot) };
-        let mut best: Vec<Estimate> = slots.into_iter().zip(estimates).map(estimate).collect();
-        if best.len() > count {
-            best.select_nth_unstable_by(count - 1, better);
-            best.truncate(count);
+        let mut best: Vec<(u32, f32)> = Vec::with_capacity(slots.len().min(2 * count + 32));
+        let mut floor = f32::NEG_INFINITY;
+        for one in slots.into_iter().zip(estimates).filter(|(_, estimate)| !estimate.is_nan()) {
+            if one.1 >= floor {
+                best.push(one);
+                if best.len() >= 2 * count + 32 {
+                    floor = self.cut(&mut best, count);
+                }
+            }
         }
-        best
+        self.cut(&mut best, count);
+        let unit = self.query.unit();
+        best.into_iter().map(|(slot, estimate)| Estimate { estimate: estimate * unit, ordinal: self.codes.ordinal(slot) }).collect()
     }
 }

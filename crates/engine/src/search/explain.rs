@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pinyon_model::{SearchPlan, SegmentExplain};
 
-use super::{Allowed, MemoryRows, Run, Search};
+use super::{MemoryRows, Run, Search};
 use crate::{Clock, filter, segment::SegmentReader};
 
 /// Takes down what is done in each source of one search.
@@ -61,15 +61,12 @@ impl Run {
         });
     }
 
-    /// Takes down which rows of a segment count, since `began_us`.
-    pub(super) fn note_allowed(&self, at: usize, reader: &SegmentReader, allowed: &Allowed, began_us: u64) {
+    /// Takes down how many rows of a segment count, which was found out since `began_us`.
+    pub(super) fn note_counted(&self, at: usize, reader: &SegmentReader, rows: u64, began_us: u64) {
         let now = self.now_us();
         self.note(at, |source| {
             source.rows = u64::from(reader.rows());
-            source.matching_rows = match allowed {
-                Allowed::Except(dead) => source.rows.saturating_sub(dead.len()),
-                Allowed::Only(rows) => rows.len(),
-            };
+            source.matching_rows = rows;
             source.filter_us = now.saturating_sub(began_us);
         });
     }

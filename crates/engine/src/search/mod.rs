@@ -8,6 +8,7 @@
 mod coded;
 mod dense;
 mod explain;
+mod filtered;
 mod memory;
 mod query;
 mod rerank;
@@ -25,8 +26,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use pinyon_model::{Error, Filter, RecordId, Result, SearchPlan};
 use roaring::RoaringBitmap;
 
+#[cfg(test)]
+use crate::filter;
 use crate::{
-    filter,
+    filter::Selection,
     pool::{Lane, Pool},
     segment::SegmentReader,
 };
@@ -140,6 +143,33 @@ impl Allowed {
     }
 }
 
+/// What decides which rows of a segment count.
+struct Counted {
+    /// What the filter selects, if there is one.
+    selection: Option<Arc<Selection>>,
+    /// Rows that do not count in any case.
+    dead: Arc<RoaringBitmap>,
+}
+
+impl Counted {
+    /// How many rows of a segment with so many count.
+    fn rows(&self, all: u32) -> u64 {
+        match &self.selection {
+            None => u64::from(all).saturating_sub(self.dead.len()),
+            Some(selection) if self.dead.is_empty() => selection.rows().len(),
+            Some(selection) => selection.rows().len() - selection.rows().intersection_len(&self.dead),
+        }
+    }
+
+    fn allowed(&self) -> Allowed {
+        match &self.selection {
+            None => Allowed::Except(Arc::clone(&self.dead)),
+            Some(selection) if self.dead.is_empty() => Allowed::Only(Arc::clone(selection.rows())),
+            Some(selection) => Allowed::Only(Arc::new(&**selection.rows() - &*self.dead)),
+        }
+    }
+}
+
 /// One query under way.
 struct Run {
     lane: Lane,
@@ -169,33 +199,31 @@ impl Run {
             }
             Source::Segment { reader, dead } => (reader, dead),
         };
-        let allowed = match &self.search.filter {
-            None => Allowed::Except(Arc::clone(dead)),
-            Some(filter) => {
-                let mut rows = filter::rows(&self.lane, reader, filter).await?;
-                rows -= &**dead;
-                Allowed::Only(Arc::new(rows))
-            }
+        let selection = match &self.search.filter {
+            None => None,
+            Some(filter) => Some(Selection::of(&self.lane, reader, filter).await?),
         };
-        self.note_allowed(at, reader, &allowed, began);
-        if matches!(&allowed, Allowed::Only(rows) if rows.is_empty()) {
+        let counted = Counted { selection, dead: Arc::clone(dead) };
+        let rows = counted.rows(reader.rows());
+        self.note_counted(at, reader, rows, began);
+        if rows == 0 {
             return Ok(Found::Exact(Vec::new()));
         }
         let began = self.now_us();
         if !self.search.query.is_dense() {
-            let found = self.sparse(reader, allowed).await?;
+            let found = self.sparse(reader, counted.allowed()).await?;
             self.note_scored(at, SearchPlan::Sparse, began);
             return Ok(Found::Exact(found));
         }
         if let Some(codes) = self.codes(reader).await? {
             let loaded = self.now_us();
             self.note(at, |source| source.load_us = loaded.saturating_sub(began));
-            if let Some(estimates) = self.estimate(at, reader, &codes, &allowed) {
+            if let Some(estimates) = self.estimate(at, reader, &codes, &counted, rows) {
                 return Ok(Found::Estimated(estimates));
             }
         }
         let began = self.now_us();
-        let found = self.dense(reader, allowed).await?;
+        let found = self.dense(reader, counted.allowed()).await?;
         self.note_scored(at, SearchPlan::Exact, began);
         Ok(Found::Exact(found))
     }
@@ -231,5 +259,7 @@ fn hit(search: &Search, sources: &[Source], (candidate, source): &(Candidate, us
     Ok(Hit { source: *source, row: candidate.row, id, score: search.query.score(candidate.rank) })
 }
 
+#[cfg(test)]
+mod filtered_tests;
 #[cfg(test)]
 mod tests;

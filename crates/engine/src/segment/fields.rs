@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use roaring::RoaringBitmap;
+use roaring::{MultiOps, RoaringBitmap};
 
 use super::{
     bitmap,
@@ -205,7 +205,7 @@ pub(crate) type NumberPage = Page<f64>;
 
 impl<K: Key> Page<K> {
     /// Adds the rows of `value` to `out`.
-    pub(crate) fn add_equal<Q: ?Sized + PartialOrd>(&self, value: &Q, out: &mut RowUnion)
+    pub(crate) fn add_equal<'a, Q: ?Sized + PartialOrd>(&'a self, value: &Q, out: &mut RowUnion<'a>)
     where
         K: std::borrow::Borrow<Q>,
     {
@@ -216,16 +216,16 @@ impl<K: Key> Page<K> {
     }
 
     /// Adds the rows of every value that `wanted` accepts to `out`.
-    pub(crate) fn add_where(&self, wanted: impl Fn(&K) -> bool, out: &mut RowUnion) {
+    pub(crate) fn add_where<'a>(&'a self, wanted: impl Fn(&K) -> bool, out: &mut RowUnion<'a>) {
         for (at, _) in self.values.iter().enumerate().filter(|(_, value)| wanted(value)) {
             self.add(at, out);
         }
     }
 
-    fn add(&self, at: usize, out: &mut RowUnion) {
+    fn add<'a>(&'a self, at: usize, out: &mut RowUnion<'a>) {
         match &self.sets[at] {
-            RowSet::Listed(start, end) => out.listed.extend_from_slice(&self.rows[*start as usize..*end as usize]),
-            RowSet::Bitmap(rows) => out.bitmaps |= rows,
+            RowSet::Listed(start, end) => out.listed.push(&self.rows[*start as usize..*end as usize]),
+            RowSet::Bitmap(rows) => out.bitmaps.push(rows),
         }
     }
 
@@ -291,28 +291,46 @@ impl Block for NumberPage {
     }
 }
 
-/// A set of rows that grows from many small ones.
-#[derive(Default)]
-pub(crate) struct RowUnion {
-    listed: Vec<u32>,
-    bitmaps: RoaringBitmap,
+/// Sets of rows of one segment that are to be put together.
+pub(crate) struct RowUnion<'a> {
+    rows: u32,
+    listed: Vec<&'a [u32]>,
+    bitmaps: Vec<&'a RoaringBitmap>,
 }
 
-impl RowUnion {
+/// From one row in so many on, a bit for each row of the segment costs less than sorting, or than merging sets one by one.
+const BIT_EACH_FROM_ONE_IN: u64 = 64;
+
+impl<'a> RowUnion<'a> {
+    /// Nothing yet, of a segment with so many rows.
+    pub(crate) fn new(rows: u32) -> Self {
+        Self { rows, listed: Vec::new(), bitmaps: Vec::new() }
+    }
+
     /// Adds a whole set.
-    pub(crate) fn add(&mut self, rows: &RoaringBitmap) {
-        self.bitmaps |= rows;
+    pub(crate) fn add(&mut self, rows: &'a RoaringBitmap) {
+        self.bitmaps.push(rows);
     }
 
     /// The whole set.
-    pub(crate) fn finish(mut self) -> RoaringBitmap {
-        self.listed.sort_unstable();
-        self.listed.dedup();
-        if self.bitmaps.is_empty() {
-            return RoaringBitmap::from_sorted_iter(self.listed).expect("sorted just now");
+    pub(crate) fn finish(self) -> RoaringBitmap {
+        if let ([], [only]) = (&self.listed[..], &self.bitmaps[..]) {
+            return (*only).clone();
         }
-        self.bitmaps |= RoaringBitmap::from_sorted_iter(self.listed).expect("sorted just now");
-        self.bitmaps
+        let listed: usize = self.listed.iter().map(|rows| rows.len()).sum();
+        let count = listed as u64 + self.bitmaps.iter().map(|rows| rows.len()).sum::<u64>();
+        if count * BIT_EACH_FROM_ONE_IN >= u64::from(self.rows) {
+            let mut bits = vec![0u8; self.rows as usize / 8 + 1];
+            let mut set = |row: u32| bits[row as usize / 8] |= 1 << (row % 8);
+            self.listed.iter().for_each(|rows| rows.iter().copied().for_each(&mut set));
+            self.bitmaps.iter().for_each(|rows| rows.iter().for_each(&mut set));
+            return RoaringBitmap::from_lsb0_bytes(0, &bits);
+        }
+        let mut single = self.listed.concat();
+        single.sort_unstable();
+        single.dedup();
+        let single = RoaringBitmap::from_sorted_iter(single).expect("sorted just now");
+        if self.bitmaps.is_empty() { single } else { self.bitmaps.into_iter().chain([&single]).union() }
     }
 }
 

@@ -28,7 +28,7 @@ mod writer;
 
 pub(crate) use block::Block;
 pub(crate) use codes::{Chance, CodeQuery, Codes, CodesFrom, Rotation};
-pub(crate) use dense::{DenseBlock, rows_per_block};
+pub(crate) use dense::{DenseBlock, DenseLayout, rows_per_block};
 pub(crate) use fields::{FieldHead, NumberPage, RowUnion, TextPage};
 pub(crate) use impacts::{BLOCK_ROWS, BlockedImpacts, FetchedGroup, GroupImpacts, Impacts, ShortImpacts};
 pub(crate) use postings::{GROUP_ROWS, TermsBlock};

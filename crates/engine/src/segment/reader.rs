@@ -3,11 +3,14 @@
 use std::{
     collections::HashSet,
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use bytes::Bytes;
-use pinyon_model::{Lsn, ObjectId, RecordId, Result};
+use pinyon_model::{Filter, Lsn, ObjectId, RecordId, Result};
 use pinyon_storage::{DataKey, ObjectKind, SealedReader, SealedStore};
 use roaring::RoaringBitmap;
 use tokio::sync::OnceCell;
@@ -27,6 +30,7 @@ use super::{
 use crate::{
     cache::{BlockCache, BlockKey},
     error::stored,
+    filter::{Selection, SelectionKey},
 };
 
 /// Bytes read from the end at once: the footer, the table, and what was written just before them.
@@ -42,6 +46,8 @@ pub(crate) struct SegmentReader {
     kept: Mutex<HashSet<BlockKey>>,
     /// The ordinals of the vectors that were.
     kept_vectors: Mutex<RoaringBitmap>,
+    /// Whether anything that a filter selects was.
+    kept_selections: AtomicBool,
     pub(super) table: Table,
     resident: Resident,
     /// Read with the first dense search.
@@ -105,6 +111,7 @@ impl SegmentReader {
             cache,
             kept: Mutex::default(),
             kept_vectors: Mutex::default(),
+            kept_selections: AtomicBool::new(false),
             table,
             resident,
             codes: OnceCell::new(),
@@ -189,6 +196,19 @@ impl SegmentReader {
     pub(super) fn keep_vectors(&self, vectors: &[(u32, Arc<[f32]>)]) {
         self.kept_vectors.lock().unwrap_or_else(PoisonError::into_inner).extend(vectors.iter().map(|(ordinal, _)| ordinal));
         vectors.iter().for_each(|(ordinal, vector)| self.cache.vectors().insert(self.object, *ordinal, Arc::clone(vector)));
+    }
+
+    /// What a filter selects, if it was kept.
+    pub(crate) fn kept_selection(&self, filter: &Arc<Filter>) -> Option<Arc<Selection>> {
+        self.cache.selection(&SelectionKey { object: self.object, filter: Arc::clone(filter) })
+    }
+
+    /// Keeps what a filter selects.
+    pub(crate) fn keep_selection(&self, filter: &Arc<Filter>, selection: &Arc<Selection>) {
+        self.kept_selections.store(true, Relaxed);
+        let coded = if self.has_codes() { self.dense().count } else { 0 };
+        let key = SelectionKey { object: self.object, filter: Arc::clone(filter) };
+        self.cache.insert_selection(key, Arc::clone(selection), selection.weight_bytes(coded));
     }
 
     /// These ranges of plaintext, with one batched read.
@@ -318,6 +338,9 @@ impl Drop for SegmentReader {
         kept.iter().for_each(|key| self.cache.remove(key));
         let vectors = self.kept_vectors.get_mut().unwrap_or_else(PoisonError::into_inner);
         vectors.iter().for_each(|ordinal| self.cache.vectors().remove(self.object, ordinal));
+        if *self.kept_selections.get_mut() {
+            self.cache.forget_selections(self.object);
+        }
     }
 }
 

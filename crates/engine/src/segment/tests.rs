@@ -10,7 +10,7 @@ use pinyon_storage::{ChunkSize, DataKey, MemoryStore, ObjectKind, Purpose, Seale
 use proptest::prelude::*;
 
 use super::*;
-use crate::cache::{BlockCache, BlockKey};
+use crate::cache::{BlockCache, BlockKey, CacheBudgets};
 
 /// A store in memory, a key, and a folder.
 pub(crate) struct Fixture {
@@ -27,10 +27,12 @@ fn cosine(dimension: u32) -> Option<(Dimension, Metric)> {
 
 pub(crate) const DIR: &str = "ns";
 
+const BUDGETS: CacheBudgets = CacheBudgets { blocks: 64 << 20, vectors: 1 << 20, selections: 1 << 20 };
+
 impl Fixture {
     pub(crate) fn new() -> Self {
         let store = SealedStore::new(Arc::new(MemoryStore::default()));
-        Self { store, key: DataKey::generate(), cache: Arc::new(BlockCache::new(64 << 20, 1 << 20)) }
+        Self { store, key: DataKey::generate(), cache: Arc::new(BlockCache::new(BUDGETS)) }
     }
 
     pub(crate) async fn write(&self, records: &[Record], dimension: u32, schema: Option<MetadataSchema>) -> SegmentInfo {

@@ -62,6 +62,15 @@ impl CodeQuery {
         estimate_rows(self.kernels, CodeBits::Eight, &self.centers, codes.centers(), rows, bases);
     }
 
+    /// The bases of these clusters; negative infinity for all others.
+    pub(crate) fn bases_of(&self, codes: &Codes, clusters: &[u32], bases: &mut Vec<f32>) {
+        let mut some = vec![self.constant; clusters.len()];
+        estimate_rows(self.kernels, CodeBits::Eight, &self.centers, codes.centers(), clusters, &mut some);
+        bases.clear();
+        bases.resize(codes.all_centers().len(), f32::NEG_INFINITY);
+        clusters.iter().zip(some).for_each(|(cluster, base)| bases[*cluster as usize] = base);
+    }
+
     /// Adds to `estimates`, which hold the bases, what the second codes of `slots` say.
     pub(crate) fn second(&self, codes: &Codes, slots: &[u32], estimates: &mut [f32]) {
         estimate_rows(self.kernels, codes.head().bits, &self.second, codes.second(), slots, estimates);

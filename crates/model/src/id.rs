@@ -25,7 +25,7 @@ macro_rules! ids {
             }
             /// 32 lower-case hexadecimal digits: the id as the name of a file or folder.
             pub fn hex(&self) -> String {
-                self.0.iter().map(|b| format!("{b:02x}")).collect()
+                digits(&self.0).into_iter().map(char::from).collect()
             }
             /// Reads either spelling: 32 hexadecimal digits, or a UUID with its four hyphens.
             pub fn parse(text: &str) -> Result<Self> {
@@ -35,8 +35,12 @@ macro_rules! ids {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let h = self.hex();
-                write!(f, "{}-{}-{}-{}-{}", &h[..8], &h[8..12], &h[12..16], &h[16..20], &h[20..])
+                let digits = digits(&self.0);
+                let mut text = [b'-'; 36];
+                for (part, at) in [(0..8, 0), (8..12, 9), (12..16, 14), (16..20, 19), (20..32, 24)] {
+                    text[at..at + part.len()].copy_from_slice(&digits[part]);
+                }
+                f.write_str(std::str::from_utf8(&text).unwrap_or_default())
             }
         }
 
@@ -61,6 +65,15 @@ ids! {
     ApiKeyId,
     /// A stored object (a segment, a manifest, a log file): random, also the object's name.
     ObjectId,
+}
+
+fn digits(bytes: &[u8; 16]) -> [u8; 32] {
+    let mut digits = [0; 32];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+        pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+    }
+    digits
 }
 
 fn parse(text: &str) -> Option<[u8; 16]> {
@@ -109,6 +122,8 @@ mod tests {
         assert_eq!(IndexId::parse(&id.to_string()).unwrap(), id);
         assert_eq!(IndexId::parse(&id.hex()).unwrap(), id);
         assert_eq!(id.to_string().as_bytes()[14], b'4', "version 4");
+        let every = IndexId::from_bytes(*b"\x01\x23\x45\x67\x89\xab\xcd\xef\xfe\xdc\xba\x98\x76\x54\x32\x10");
+        assert_eq!((&*every.to_string(), &*every.hex()), ("01234567-89ab-cdef-fedc-ba9876543210", "0123456789abcdeffedcba9876543210"));
         for bad in ["", "g", &"0".repeat(31), &"0".repeat(36), "ééééééééééééééééé "] {
             assert!(IndexId::parse(bad).is_err(), "{bad}");
         }

@@ -1,6 +1,14 @@
 //! One request, whatever it speaks: who asks, for what, and that it always gets an answer with an id.
 
-use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
@@ -19,6 +27,9 @@ use crate::{
     listen::{Entrance, Peer},
     operator, routes,
 };
+
+/// Characters that are kept of what a client says it is.
+const USER_AGENT_MAX: usize = 256;
 
 /// Everything that a request may need.
 pub(crate) struct App {
@@ -94,14 +105,13 @@ impl App {
             });
         }
         let now_ms = self.clock.now_ms();
-        let user_agent = headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
         Ok(OpContext {
             principal,
             request_id: id,
             now_ms,
             deadline: grpc_timeout(headers).map(|t| now_ms.saturating_add(t.as_millis() as u64)),
             source,
-            user_agent: user_agent.chars().take(256).collect::<String>().into(),
+            user_agent: user_agent(headers),
         })
     }
 }
@@ -148,10 +158,29 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
     {
         return id.into();
     }
-    let mut bytes = [0; 16];
-    // Without randomness the id is all zeros, which harms nobody.
-    let _ = aws_lc_rs::rand::fill(&mut bytes);
-    pinyon_model::ObjectId::from_random(bytes).to_string().into()
+    new_request_id().to_string().into()
+}
+
+/// An id that no other request has: where this process begins is random, and every step leads far away from the last.
+fn new_request_id() -> pinyon_model::ObjectId {
+    static FIRST: OnceLock<u128> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    const STEP: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+    let first = FIRST.get_or_init(|| {
+        let mut bytes = [0; 16];
+        // Without randomness it is zero, which harms nobody.
+        let _ = aws_lc_rs::rand::fill(&mut bytes);
+        u128::from_le_bytes(bytes)
+    });
+    let steps = u128::from(COUNT.fetch_add(1, Ordering::Relaxed));
+    pinyon_model::ObjectId::from_random(first.wrapping_add(STEP.wrapping_mul(steps)).to_le_bytes())
+}
+
+/// What a client says it is, cut to 256 characters.
+fn user_agent(headers: &HeaderMap) -> Arc<str> {
+    let told = headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    // What `to_str` gives is ASCII.
+    told.get(..USER_AGENT_MAX).unwrap_or(told).into()
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
@@ -198,7 +227,8 @@ mod tests {
     fn request_ids_are_echoed_when_harmless() {
         assert_eq!(&*request_id(&headers(&[("x-request-id", "abc")])), "abc");
         assert_eq!(request_id(&headers(&[("x-request-id", "a b")])).len(), 36);
-        assert_ne!(request_id(&headers(&[])), request_id(&headers(&[])));
+        let new: std::collections::HashSet<_> = (0..10_000).map(|_| request_id(&headers(&[]))).collect();
+        assert!(new.len() == 10_000 && new.iter().all(|id| id.len() == 36));
     }
 
     #[tokio::test]

@@ -128,6 +128,11 @@ impl BodyReader {
             if !share.grow(size) {
                 return Err((Error::unavailable("Too much data is being sent at once; try again"), Some(body)));
             }
+            if bytes.is_empty() && body.is_end_stream() {
+                // All of it, and it need not be copied.
+                let bytes = bytes::Buf::copy_to_bytes(&mut data, size);
+                return Ok(ReadBody { bytes, _share: share });
+            }
             while bytes::Buf::has_remaining(&data) {
                 let chunk = bytes::Buf::chunk(&data);
                 bytes.extend_from_slice(chunk);

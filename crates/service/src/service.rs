@@ -6,7 +6,7 @@ use std::{
 
 use pinyon_engine::{Clock, Engine};
 use pinyon_model::{ApiKeyId, Error, ErrorCode, OrganizationId, Principal, ProjectId, Result, Role};
-use pinyon_storage::{DataKey, RootKey, random_bytes};
+use pinyon_storage::{Mac, RootKey, random_bytes};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -20,6 +20,8 @@ use crate::{
 
 /// The system key that the hashes of API-key secrets are made with.
 const HASH_KEY: &str = "api-keys";
+/// What they are for.
+const HASH: &str = "api key secret";
 /// How often counted refusals are looked through.
 const TICK_MS: u64 = 10_000;
 
@@ -29,7 +31,7 @@ pub struct Service {
     audit: Arc<Audit>,
     catalog: Catalog,
     engine: Engine,
-    key_hasher: Arc<DataKey>,
+    key_hasher: Mac,
     root: Mutex<RootKey>,
     clock: Arc<dyn Clock>,
     auth: AuthMode,
@@ -93,7 +95,7 @@ impl Service {
         catalog: Catalog,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let key_hasher = store.keys().system_key(HASH_KEY).await?;
+        let key_hasher = store.keys().system_key(HASH_KEY).await?.mac_for(HASH);
         let keys = Arc::clone(store.keys());
         let engine =
             Engine::open(Arc::clone(store.blobs()), store.path().to_owned(), keys, Arc::clone(&clock), options.engine.clone()).await?;
@@ -231,7 +233,7 @@ impl Service {
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
     }
-    pub(crate) fn key_hasher(&self) -> &DataKey {
+    pub(crate) fn key_hasher(&self) -> &Mac {
         &self.key_hasher
     }
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {

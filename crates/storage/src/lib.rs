@@ -24,7 +24,7 @@ mod sealed;
 pub use blob::{BlobMeta, BlobStore, BlobWriter, PutMode, Version};
 pub use crypto::random_bytes;
 pub use data_dir::{DataDir, DataDirOptions, Purpose, Space};
-pub use data_key::{DataKey, KeyId, NotAuthentic};
+pub use data_key::{DataKey, KeyId, Mac, NotAuthentic};
 pub use error::{Result, StorageError};
 pub use key_store::KeyStore;
 pub use local::LocalStore;

@@ -13,8 +13,6 @@ use crate::{
 
 const NAME_LEN_MAX: usize = 80;
 const SECRET_LEN_MAX: usize = 512;
-/// What the keyed hash of a secret is for.
-const HASH: &str = "api key secret";
 /// The fewest characters of a secret's beginning that name a key.
 const PREFIX_LEN_MIN: usize = 4;
 
@@ -36,7 +34,7 @@ impl Service {
         if secret.is_empty() || secret.len() > SECRET_LEN_MAX {
             return None;
         }
-        let hash = self.key_hasher().mac(HASH, secret.as_bytes());
+        let hash = self.key_hasher().of(secret.as_bytes());
         let tables = self.catalog().tables();
         // A secret of our shape is found by its id. One of that shape that came from elsewhere is found like any other import.
         let by_id = parse(secret).and_then(|id| tables.keys.get(&id));
@@ -85,7 +83,7 @@ impl Service {
         let id = ApiKeyId::from_random(random_bytes());
         let secret = new.secret.unwrap_or_else(|| ApiKeySecret::generate(id));
         let key = ApiKeyInfo { id, name, project_id, roles, hint: secret.hint(), created_at_ms: now_ms };
-        let secret_hash = self.key_hasher().mac(HASH, secret.reveal().as_bytes());
+        let secret_hash = self.key_hasher().of(secret.reveal().as_bytes());
         Ok((CreatedApiKey { key: key.clone(), secret }, StoredApiKey { info: key, secret_hash }))
     }
 
@@ -126,7 +124,7 @@ impl Service {
         if let Some(entry) = ApiKeyId::parse(which).ok().and_then(|id| tables.keys.get(&id)) {
             return Ok(entry.info.clone());
         }
-        if let Some(entry) = tables.key_by_hash(&self.key_hasher().mac(HASH, which.as_bytes())) {
+        if let Some(entry) = tables.key_by_hash(&self.key_hasher().of(which.as_bytes())) {
             return Ok(entry.info.clone());
         }
         let mut found = tables.keys.values().filter(|k| which.len() >= PREFIX_LEN_MIN && k.info.hint.starts_with(which));

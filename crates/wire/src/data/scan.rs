@@ -1,4 +1,4 @@
-//! A fast reading of upsert bodies, which are almost entirely decimal numbers.
+//! A fast reading of the bodies of upserts and queries, which are almost entirely decimal numbers.
 //!
 //! It understands the plain spelling that clients send and gives up (`None`) on everything else, errors included: the
 //! caller then reads the body the general way, which decides what is right and says what is wrong. Whatever is read here is
@@ -26,10 +26,33 @@ pub(super) fn upsert(body: &[u8]) -> Option<Body> {
     (cursor.at == body.len()).then_some(Body { vectors: Bounded::new(vectors?), namespace: namespace.flatten() })
 }
 
+/// Takes the vector out of the body of a query; the rest is given back as a body of its own.
+pub(super) fn query(body: &[u8]) -> Option<(Vec<f32>, Vec<u8>)> {
+    let mut cursor = Cursor { body, at: 0, values: Vec::with_capacity(body.len() / NUMBER) };
+    let (mut vector, mut rest) = (None, vec![b'{']);
+    cursor.object(|cursor, key| {
+        if key == "vector" {
+            cursor.numbers()?;
+            return set(&mut vector, std::mem::take(&mut cursor.values));
+        }
+        let from = cursor.at;
+        cursor.value::<IgnoredAny>()?;
+        let before: &[u8] = if rest.len() > 1 { b",\"" } else { b"\"" };
+        [before, key.as_bytes(), b"\":", body.get(from..cursor.at)?].into_iter().for_each(|part| rest.extend_from_slice(part));
+        Some(())
+    })?;
+    cursor.space();
+    rest.push(b'}');
+    (cursor.at == body.len()).then_some((vector?, rest))
+}
+
 /// Keeps a field's value; a second one is not plain.
 fn set<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }
+
+/// Characters of a number, few rather than many.
+const NUMBER: usize = 8;
 
 struct Cursor<'a> {
     body: &'a [u8],
@@ -98,6 +121,12 @@ impl<'a> Cursor<'a> {
     }
 
     fn floats(&mut self) -> Option<Vec<f32>> {
+        self.numbers()?;
+        Some(self.values.clone())
+    }
+
+    /// Gathers a list of numbers.
+    fn numbers(&mut self) -> Option<()> {
         self.values.clear();
         self.list(|cursor| {
             cursor.space();
@@ -105,8 +134,7 @@ impl<'a> Cursor<'a> {
             cursor.at += length;
             cursor.values.push(value);
             Some(())
-        })?;
-        Some(self.values.clone())
+        })
     }
 
     fn vector(&mut self) -> Option<Object<VectorBody>> {
@@ -252,7 +280,7 @@ impl Decimal {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::query, *};
     use crate::json;
 
     fn bits(body: &Body) -> Vec<(String, Vec<u32>, String)> {
@@ -294,21 +322,31 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_read_fast_is_read_the_same_in_general(body in damaged()) {
+        fn whatever_is_read_fast_is_read_the_same_in_general(body in damaged(UPSERT)) {
             if let Some(fast) = upsert(&body) {
                 let general: Body = json::from_gateway(&body).expect("the general way reads it too");
                 prop_assert_eq!(bits(&fast), bits(&general));
                 prop_assert_eq!(fast.namespace, general.namespace);
             }
         }
+
+        #[test]
+        fn a_query_is_read_the_same_either_way(body in damaged(QUERY)) {
+            let general = json::from_gateway::<query::Body>(&body);
+            let fast = query::Body::read(&body);
+            // Floats are printed so that no two of them look alike.
+            prop_assert_eq!(format!("{fast:?}"), format!("{general:?}"));
+        }
     }
 
+    const UPSERT: &str = r#"{ "vectors":[{"id":"a","values":[0.1,-2e-3, 7],"sparseValues":{"indices":[1],"values":[1]},"metadata":{"g":["x"],"n":1.5}},{"values":[],"id":"b","metadata":null,"k":[{}]}],"namespace":"n","z":null}"#;
+    const QUERY: &str = r#"{ "topK":3,"vector": [0.1,-2e-3, 7],"filter":{"g":{"$in":["x","vector"]}},"includeValues":true,"scan_factor":1.5,"sparseVector":{"indices":[1],"values":[1]},"namespace":"n","id":"","z":null}"#;
+
     /// A right body with a few bytes changed, so that most are almost right.
-    fn damaged() -> impl Strategy<Value = Vec<u8>> {
-        const BODY: &str = r#"{ "vectors":[{"id":"a","values":[0.1,-2e-3, 7],"sparseValues":{"indices":[1],"values":[1]},"metadata":{"g":["x"],"n":1.5}},{"values":[],"id":"b","metadata":null,"k":[{}]}],"namespace":"n","z":null}"#;
+    fn damaged(body: &'static str) -> impl Strategy<Value = Vec<u8>> {
         let pieces = prop::sample::select(b"0123456789.-+eE,:[]{}\" \nnullidvaluestrfa".to_vec());
         proptest::collection::vec((any::<prop::sample::Index>(), pieces, 0..3u8), 0..4).prop_map(|cuts| {
-            let mut bytes = BODY.as_bytes().to_vec();
+            let mut bytes = body.as_bytes().to_vec();
             for (at, byte, what) in cuts {
                 let at = at.index(bytes.len());
                 match what {
@@ -330,6 +368,14 @@ mod tests {
             [one(""), one("1"), one(" -0 , 1.5e+3 ,0.25"), "{\"vectors\":[]}".to_owned(), "{ \"vectors\" : [ ] , \"x\" : {} }\n".to_owned()]
         {
             assert!(upsert(good.as_bytes()).is_some(), "{good}");
+        }
+        for (good, rest) in [(r#"{"vector":[1,2],"topK":3}"#, r#"{"topK":3}"#), (r#" {"id" : "" , "vector":[] } "#, r#"{"id": ""}"#)] {
+            assert_eq!(query(good.as_bytes()).map(|(_, rest)| rest).as_deref(), Some(rest.as_bytes()), "{good}");
+        }
+        for not in
+            [r#"{"topK":3}"#, r#"{"vector":null}"#, r#"{"vector":[1],"vector":[1]}"#, r#"{"vector":[1]} x"#, r#"{"v\u0065ctor":[1]}"#]
+        {
+            assert!(query(not.as_bytes()).is_none(), "{not}");
         }
         for not in ["01", "+1", ".5", "1.", "1e", "NaN", "1e39", "null", "\"1\"", "1,", "- 1", "1 2"] {
             assert!(upsert(one(not).as_bytes()).is_none(), "{not}");

@@ -10,21 +10,23 @@ use std::{
     collections::{BTreeMap, BinaryHeap, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use pinyon_engine::{Engine, EngineSettings, IndexHandle, IndexOptions};
-use pinyon_model::{IndexId, Metadata, NamespaceName, Query, QueryTarget, Record, RecordId, SparseVector, TopK, VectorShape};
+use pinyon_model::{IndexId, Match, Metadata, NamespaceName, Query, QueryTarget, Record, RecordId, SparseVector, TopK, VectorShape};
 use pinyon_storage::{DataDir, DataDirOptions, KeyStore, LocalStore, RootKey};
 use tempfile::TempDir;
 
 use crate::{
-    Failure,
+    Failure, pin,
     report::{Report, Target},
     scan::RunningClock,
+    search::place::{IDLE_SHARE, QUIET, QUIET_LOOKS},
     server::files_below,
     sets::entries::read_texts,
     stats::{Latencies, own_processor_time},
+    tolerances::{self, Tolerances},
 };
 
 /// How many times the accumulator's speed the engine should reach.
@@ -35,9 +37,6 @@ const K1: f64 = 1.2;
 const B: f64 = 0.75;
 /// Records an upsert.
 const BATCH: usize = 1_000;
-/// How long no file may have changed for background work to be over.
-const QUIET: Duration = Duration::from_secs(3);
-
 /// What to search.
 #[derive(clap::Args)]
 pub(crate) struct Settings {
@@ -53,12 +52,18 @@ pub(crate) struct Settings {
     /// How often to measure
     #[arg(long, default_value_t = 5)]
     runs: usize,
+    /// Core that both ask and search on, in turn
+    #[arg(long)]
+    core: Option<usize>,
+    #[command(flatten)]
+    check: tolerances::Arguments,
 }
 
 /// A sparse vector as its indices and values.
 type Pairs = (Vec<u32>, Vec<f32>);
 
 pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
+    let tolerances = Tolerances::read(&settings.check)?;
     let mut texts = read_texts(&settings.base)?;
     texts.sort();
     let queries = read_texts(&settings.queries)?;
@@ -73,6 +78,10 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
     report.record("memory that the first round took", "bytes", resident_bytes()? - before);
     // The lists of the queries are in the cache from here on.
     served.check(&queries, settings.top_k, &truth).await?;
+    if let Some(core) = settings.core {
+        // Not before: building has all cores.
+        pin::this_thread(core)?;
+    }
     let mut room = vec![0.0; records.len()];
     for _ in 0..settings.runs {
         let mut micros = Vec::with_capacity(queries.len());
@@ -105,9 +114,8 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
     if settings.top_k == 10 {
         report.expect("engine / exhaustive", Target::AtLeast(RATIO_TARGET));
     }
-    report.finish();
     served.close().await;
-    Ok(())
+    report.finish_within(&tolerances)
 }
 
 /// Bytes of RAM that this process occupies.
@@ -252,17 +260,18 @@ impl Served {
         Ok(served)
     }
 
-    /// Waits until nothing is written any more.
+    /// Waits until no file changes and the processor is not used, for long enough that a quiet namespace was merged.
     async fn settle(&self) -> Result<(), Failure> {
-        let mut files = files_below(self.folder.path())?;
-        loop {
+        let mut before = (files_below(self.folder.path())?, own_processor_time());
+        let mut looks = 0;
+        while looks < QUIET_LOOKS {
             tokio::time::sleep(QUIET).await;
-            let now = files_below(self.folder.path())?;
-            if now == files {
-                return Ok(());
-            }
-            files = now;
+            let now = (files_below(self.folder.path())?, own_processor_time());
+            let is_idle = (now.1 - before.1).as_secs_f64() < IDLE_SHARE * QUIET.as_secs_f64();
+            looks = if is_idle && now.0 == before.0 { looks + 1 } else { 0 };
+            before = now;
         }
+        Ok(())
     }
 
     fn stored_bytes(&self) -> Result<u64, Failure> {
@@ -271,7 +280,7 @@ impl Served {
     }
 
     /// Answers a query: the matches, and the microseconds that it took.
-    async fn query(&self, (indices, values): &Pairs, top_k: usize) -> Result<(Vec<(f32, u32)>, f64), Failure> {
+    async fn query(&self, (indices, values): &Pairs, top_k: usize) -> Result<(Vec<Match>, f64), Failure> {
         let sparse = Some(SparseVector::new(indices.clone(), values.clone())?);
         let query = Query {
             target: QueryTarget::Vector { dense: None, sparse },
@@ -284,15 +293,14 @@ impl Served {
         };
         let begun = Instant::now();
         let answer = self.index.query(&self.namespace, query).await?;
-        let micros = begun.elapsed().as_secs_f64() * 1e6;
-        let row = |id: &RecordId| self.rows.get(id.as_str()).copied().ok_or("a record that was never written");
-        let found = answer.matches.iter().map(|found| Ok((found.score, row(&found.id)?))).collect::<Result<_, Failure>>()?;
-        Ok((found, micros))
+        Ok((answer.matches, begun.elapsed().as_secs_f64() * 1e6))
     }
 
     async fn check(&self, queries: &[Pairs], top_k: usize, truth: &[Vec<(f32, u32)>]) -> Result<(), Failure> {
+        let row = |id: &RecordId| self.rows.get(id.as_str()).copied().ok_or("a record that was never written");
         for (at, (query, truth)) in queries.iter().zip(truth).enumerate() {
-            let (found, _) = self.query(query, top_k).await?;
+            let (matches, _) = self.query(query, top_k).await?;
+            let found = matches.iter().map(|found| Ok((found.score, row(&found.id)?))).collect::<Result<Vec<_>, Failure>>()?;
             if found != *truth {
                 return Err(format!("query {at} was answered {found:?} where {truth:?} is right").into());
             }

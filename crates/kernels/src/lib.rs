@@ -25,6 +25,7 @@ mod scan;
 mod sparse;
 
 pub use codes::{CodeBits, SCAN_BLOCK_LANES, ScanQuery, SecondQuery, pack_scan_block, scan_block_bytes};
+pub use impacts::{IMPACT_ROWS, ImpactPart};
 pub use quantize::Quantized;
 
 /// The term a sum is made of: the product of two coordinates.
@@ -51,13 +52,15 @@ pub enum Level {
 
 /// Proof that this CPU runs the instructions of a [`Level`], and the operations at that level.
 ///
-/// Make one with [`Kernels::detect`] at start and pass it on: it is two bytes.
+/// Make one with [`Kernels::detect`] at start and pass it on: it is three bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kernels {
     /// Private, because the `unsafe` calls below rely on it: only `all_available` sets it to anything but `Scalar`.
     level: Level,
     /// At the level `Avx512`: the CPU also has BW, VBMI and VNNI, for the bytes of codes. Relied on in the same way.
     bytes_in_512: bool,
+    /// At the level `Avx512`: the CPU also has BW and VBMI2, which spread packed bytes. Relied on in the same way.
+    expand_in_512: bool,
 }
 
 impl Kernels {
@@ -85,7 +88,8 @@ impl Kernels {
                 let bytes_in_512 = is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512vbmi")
                     && is_x86_feature_detected!("avx512vnni");
-                available.push(Self { level: Level::Avx512, bytes_in_512 });
+                let expand_in_512 = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vbmi2");
+                available.push(Self { level: Level::Avx512, bytes_in_512, expand_in_512 });
             }
         }
         #[cfg(target_arch = "aarch64")]
@@ -96,7 +100,7 @@ impl Kernels {
     }
 
     fn of(level: Level) -> Self {
-        Self { level, bytes_in_512: false }
+        Self { level, bytes_in_512: false, expand_in_512: false }
     }
 
     /// The level this value proves.

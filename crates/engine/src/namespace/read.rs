@@ -306,11 +306,11 @@ impl Namespace {
 
 /// The hits with the parts of their records that were asked for, read in one batch from each source.
 async fn matches(sources: &[Source], hits: Vec<Hit>, parts: Parts) -> Result<Vec<Match>> {
-    let bare = |hit: &Hit| Match { id: hit.id.clone(), score: hit.score, dense: None, sparse: None, metadata: None };
-    let mut matches: Vec<Match> = hits.iter().map(bare).collect();
+    let bare = |id: RecordId, score: f32| Match { id, score, dense: None, sparse: None, metadata: None };
     if !parts.values && !parts.metadata {
-        return Ok(matches);
+        return Ok(hits.into_iter().map(|hit| bare(hit.id, hit.score)).collect());
     }
+    let mut matches: Vec<Match> = hits.iter().map(|hit| bare(hit.id.clone(), hit.score)).collect();
     for (at, source) in sources.iter().enumerate() {
         let (places, rows): (Vec<usize>, Vec<u32>) =
             hits.iter().enumerate().filter(|(_, h)| h.source == at).map(|(n, h)| (n, h.row)).unzip();

@@ -181,6 +181,12 @@ struct Run {
 
 impl Run {
     async fn all(&self, sources: &[Source]) -> Result<Vec<Hit>> {
+        // Most namespaces at rest have one source, and no need of a queue.
+        if let [source] = sources {
+            let found = vec![self.source(0, source).await?];
+            let best = self.exact(sources, found).await?;
+            return merge(&self.search, sources, &best);
+        }
         // The futures are made before the first wait: a closure over a borrow, kept across it, would not be `Send` to the compiler.
         let all: Vec<_> = sources.iter().enumerate().map(|(at, source)| self.source(at, source)).collect();
         let at_once = if self.is_recorded() { 1 } else { SOURCES_AT_ONCE };
@@ -231,6 +237,14 @@ impl Run {
 
 /// Puts the best of each source together.
 fn merge(search: &Search, sources: &[Source], best: &[Vec<Candidate>]) -> Result<Vec<Hit>> {
+    let mut found = best.iter().enumerate().filter(|(_, found)| !found.is_empty());
+    if let (Some((source, found)), None) = (found.next(), found.next()) {
+        if let Source::Segment { reader, .. } = &sources[source] {
+            found.iter().take(search.top_k).for_each(|candidate| reader.prefetch_id(search.query.kernels(), candidate.row));
+        }
+        // The best of one source are in the order of their ids where they are equal.
+        return found.iter().take(search.top_k).map(|candidate| hit(search, sources, &(*candidate, source))).collect();
+    }
     let mut all: Vec<(Candidate, usize)> =
         best.iter().enumerate().flat_map(|(source, found)| found.iter().map(move |candidate| (*candidate, source))).collect();
     // Stable: within a source, equal ranks stay in the order of their ids.

@@ -45,6 +45,13 @@ impl Floor {
         }
     }
 
+    /// Makes known that as many rows as are wanted reach `rank`, if there is one.
+    pub(super) fn raise_to(&self, rank: Option<f32>) {
+        if let Some(rank) = rank.filter(|rank| *rank > self.get()) {
+            self.raise(rank);
+        }
+    }
+
     /// Makes known that as many rows as are wanted reach `rank`.
     pub(super) fn raise(&self, rank: f32) {
         // Numbers in the order of the floats they stand for; 0 stands for none, and no finite float maps to it.

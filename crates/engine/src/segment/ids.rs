@@ -4,6 +4,7 @@
 
 use std::cmp::Ordering;
 
+use pinyon_kernels::Kernels;
 use pinyon_model::{RecordId, limits::ID_LEN_MAX};
 
 use super::codec::{Decoder, Encode, Malformed};
@@ -85,8 +86,33 @@ impl IdTable {
 
     /// The id of `row`, if there is such a row.
     pub(crate) fn get(&self, row: u32) -> Option<RecordId> {
-        let mut cursor = self.from(row);
-        cursor.next().map(|(_, id)| id)
+        let at = *self.runs.get((row / RUN) as usize).filter(|_| row < self.rows)?;
+        // A search asks for one id after the other, from anywhere: nothing is allocated but the id, and of the ids before it only what
+        // it shares is copied, from the last one that has it.
+        let nth = (row % RUN) as usize;
+        let mut from = Decoder::new(&self.bytes[at..]);
+        let mut run = [(0, &[][..]); RUN as usize];
+        for place in &mut run[..=nth] {
+            *place = (from.varint().ok()? as usize, from.blob().ok()?);
+        }
+        let mut id = [0; ID_LEN_MAX];
+        let len = run[nth].0 + run[nth].1.len();
+        let mut wanted = len;
+        for (shared, rest) in run[..=nth].iter().rev().filter(|(_, rest)| !rest.is_empty()) {
+            if *shared < wanted {
+                id.get_mut(*shared..wanted)?.copy_from_slice(rest.get(..wanted - shared)?);
+                wanted = *shared;
+            }
+        }
+        std::str::from_utf8(&id[..len]).ok().and_then(|text| RecordId::new(text).ok())
+    }
+
+    /// Hints that the id of `row` will be wanted.
+    pub(crate) fn prefetch(&self, kernels: Kernels, row: u32) {
+        if let Some(at) = self.runs.get((row / RUN) as usize) {
+            kernels.prefetch_at(self.bytes[*at..].as_ptr());
+            kernels.prefetch_at(self.bytes[*at..].as_ptr().wrapping_add(64));
+        }
     }
 
     /// The row of this id.

@@ -2,29 +2,29 @@
 //!
 //! A group's rows have *positions*, an order in which rows with the same terms lie together ([`ImpactOrder`]); a *block* is
 //! 64 positions. A list that most blocks have part in is cut into blocks, each with a bitmap of its rows and an upper bound
-//! of its values in 8 bits; a shorter one is just positions and values. Values are exact in both. The bounds are worked out
-//! from the values when a list is decoded, so that no damage can make them too low.
+//! of its values in 8 bits, and has such a bound for every value too; a shorter one is just positions and values. Values are exact in
+//! both. The bounds, and how many values reach how much, are worked out from the values when a list is decoded, so that no damage can
+//! make them too low.
 
-use std::{ops::Range, sync::Arc};
-
-use bytes::Bytes;
-use pinyon_model::{Result, SparseVector};
+use pinyon_kernels::{IMPACT_ROWS, ImpactPart, Kernels};
+use pinyon_model::Result;
 
 use super::{
     block::{Block, Shape},
     codec::Malformed,
     format::Section,
-    postings::{GROUP_ROWS, PostingList, TermsBlock},
-    reader::{Fetched, SegmentReader},
+    postings::{GROUP_ROWS, PostingList},
 };
-use crate::cache::BlockKey;
 
 /// Rows of a block.
-pub(crate) const BLOCK_ROWS: usize = 64;
+pub(crate) const BLOCK_ROWS: usize = IMPACT_ROWS;
 /// Lists of fewer postings are never cut into blocks.
 const BLOCKED_FROM: usize = 64;
-/// What tells a list's key in the cache from that of an order.
-const LIST_KEY: u64 = 1 << 63;
+/// Which largest values of a list are known by their place.
+const RANKS: [u16; 23] =
+    [1, 5, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1_000, 1_500, 2_000, 3_000, 5_000, 7_000, 10_000, 15_000, 20_000];
+/// Lists of fewer postings do without: adding them up tells as much.
+const RANKED_FROM: usize = 10;
 
 /// The order of one group's rows.
 pub(crate) struct ImpactOrder {
@@ -94,6 +94,8 @@ pub(crate) struct ImpactList {
     pub(crate) largest: f32,
     /// The postings.
     pub(crate) postings: Impacts,
+    /// The magnitudes that have the places of [`RANKS`], as far as there are so many.
+    ranked: Box<[f32]>,
 }
 
 /// How a list's postings are kept.
@@ -105,11 +107,16 @@ pub(crate) enum Impacts {
 }
 
 /// Postings one by one, by ascending position.
-pub(crate) struct ShortImpacts {
-    /// The position of each.
-    pub(crate) positions: Box<[u16]>,
-    /// The value of each.
-    pub(crate) values: Box<[f32]>,
+pub(crate) type ShortImpacts = Box<[Impact]>;
+
+/// One posting, in six bytes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(C, packed(2))]
+pub(crate) struct Impact {
+    /// The value.
+    pub(crate) value: f32,
+    /// Where its row is.
+    pub(crate) position: u16,
 }
 
 /// Postings in blocks.
@@ -117,7 +124,9 @@ pub(crate) struct BlockedImpacts {
     /// Each block's greatest share, one after the other, for adding up bounds.
     pub(crate) maxima: Box<[u8]>,
     blocks: Box<[ImpactBlock]>,
-    /// The value of each posting, by ascending position.
+    /// The magnitude of each posting's value, by ascending position, in 255ths of the list's largest, rounded up.
+    shares: Box<[u8]>,
+    /// The value of each posting.
     values: Box<[f32]>,
 }
 
@@ -128,8 +137,6 @@ struct ImpactBlock {
     rows: u64,
     /// How many postings the blocks before have.
     start: u16,
-    /// The largest magnitude, in 255ths of the list's largest, rounded up.
-    share: u8,
 }
 
 impl BlockedImpacts {
@@ -138,12 +145,23 @@ impl BlockedImpacts {
         self.blocks[block].rows
     }
 
-    /// An upper bound of the magnitude at `position`, in 255ths of the list's largest; 0 if there is no posting.
+    /// What the postings of `block` add to upper bounds, 255ths of the list's largest being worth `factor`.
     #[inline]
-    pub(crate) fn share(&self, position: u16) -> u8 {
-        let block = &self.blocks[usize::from(position) / BLOCK_ROWS];
-        let has = (block.rows >> (usize::from(position) % BLOCK_ROWS) & 1) as u8;
-        block.share * has
+    pub(crate) fn part(&self, block: usize, factor: f32) -> ImpactPart<'_> {
+        let ImpactBlock { rows, start } = self.blocks[block];
+        ImpactPart { factor, most: factor * f32::from(self.maxima[block]), rows, impacts: &self.shares[usize::from(start)..] }
+    }
+
+    /// Hints that `block` will be wanted.
+    #[inline]
+    pub(crate) fn prefetch_block(&self, kernels: Kernels, block: usize) {
+        kernels.prefetch_at(&raw const self.blocks[block]);
+    }
+
+    /// Hints that the bounds of the rows of `block` will be.
+    #[inline]
+    pub(crate) fn prefetch_shares(&self, kernels: Kernels, block: usize) {
+        kernels.prefetch_at(self.shares[usize::from(self.blocks[block].start)..].as_ptr());
     }
 
     /// The value at `position`, 0 if there is no posting. There is no branch in it, so that the processor looks up several
@@ -177,24 +195,43 @@ impl ImpactList {
         pairs.sort_unstable_by_key(|(position, _)| *position);
         let blocks = (rows as usize).div_ceil(BLOCK_ROWS);
         let (positive, negative) = (pairs.iter().any(|p| p.1 > 0.0), pairs.iter().any(|p| p.1 < 0.0));
+        let ranked = if pairs.len() < RANKED_FROM { Box::default() } else { ranked(&pairs) };
         let blocked = pairs.len() >= blocks.max(BLOCKED_FROM);
         let postings =
             if blocked { Impacts::Blocked(blocked_impacts(&pairs, blocks, largest)) } else { Impacts::Short(short_impacts(&pairs)) };
-        Ok(Self { positive, negative, largest, postings })
+        Ok(Self { positive, negative, largest, postings, ranked })
     }
 
     /// How many postings there are.
     pub(crate) fn len(&self) -> usize {
         match &self.postings {
-            Impacts::Short(short) => short.values.len(),
+            Impacts::Short(short) => short.len(),
             Impacts::Blocked(blocked) => blocked.values.len(),
         }
+    }
+
+    /// A magnitude that at least `count` values reach; 0 if none is known.
+    pub(crate) fn reached_by(&self, count: usize) -> f32 {
+        self.ranked.get(RANKS.partition_point(|rank| usize::from(*rank) < count)).copied().unwrap_or(0.0)
+    }
+
+    /// Hints that the list will be walked.
+    pub(crate) fn prefetch(&self, kernels: Kernels) {
+        match &self.postings {
+            Impacts::Short(short) => {
+                // The rest comes by itself.
+                kernels.prefetch_at(short.as_ptr());
+                kernels.prefetch_at(short.as_ptr().wrapping_add(64 / size_of::<Impact>()));
+            }
+            Impacts::Blocked(blocked) => kernels.prefetch_at(blocked.maxima.as_ptr()),
+        }
+        kernels.prefetch_at(self.ranked.as_ptr());
     }
 
     /// The value at `position`, if there is one.
     pub(crate) fn get(&self, position: u16) -> Option<f32> {
         match &self.postings {
-            Impacts::Short(short) => short.positions.binary_search(&position).ok().map(|at| short.values[at]),
+            Impacts::Short(short) => short.binary_search_by_key(&position, |impact| impact.position).ok().map(|at| short[at].value),
             Impacts::Blocked(blocked) => match blocked.find(position) {
                 (at, true) => Some(blocked.values[at]),
                 _ => None,
@@ -207,9 +244,9 @@ impl ImpactList {
         let weight = f64::from(weight);
         match &self.postings {
             Impacts::Short(short) => {
-                for (position, value) in short.positions.iter().zip(&short.values) {
-                    if let Some(score) = scores.get_mut(usize::from(*position)) {
-                        *score += weight * f64::from(*value);
+                for Impact { value, position } in short.iter().copied() {
+                    if let Some(score) = scores.get_mut(usize::from(position)) {
+                        *score += weight * f64::from(value);
                     }
                 }
             }
@@ -228,25 +265,26 @@ impl ImpactList {
     }
 
     pub(crate) fn weight_bytes(&self) -> usize {
-        match &self.postings {
-            Impacts::Short(short) => short.values.len() * 6,
-            Impacts::Blocked(blocked) => blocked.values.len() * 4 + blocked.maxima.len() * (1 + size_of::<ImpactBlock>()),
-        }
+        let postings = match &self.postings {
+            Impacts::Short(short) => size_of_val(&**short),
+            Impacts::Blocked(blocked) => blocked.values.len() * 5 + blocked.maxima.len() * (1 + size_of::<ImpactBlock>()),
+        };
+        postings + size_of_val(&*self.ranked) + size_of::<Self>()
     }
 }
 
 fn short_impacts(pairs: &[(u16, f32)]) -> ShortImpacts {
-    let (positions, values): (Vec<u16>, Vec<f32>) = pairs.iter().copied().unzip();
-    ShortImpacts { positions: positions.into(), values: values.into() }
+    pairs.iter().map(|(position, value)| Impact { value: *value, position: *position }).collect()
 }
 
 fn blocked_impacts(pairs: &[(u16, f32)], blocks: usize, largest: f32) -> BlockedImpacts {
-    let mut all = vec![ImpactBlock::default(); blocks];
+    let (mut all, mut maxima) = (vec![ImpactBlock::default(); blocks], vec![0u8; blocks]);
+    // At most 255, since no magnitude is above the largest; an all-zero list divides 0 by 0, which becomes 0.
+    let share = |value: f32| (f64::from(value.abs()) / f64::from(largest) * 255.0).ceil() as u8;
     for (position, value) in pairs {
-        let block = &mut all[usize::from(*position) / BLOCK_ROWS];
-        block.rows |= 1 << (usize::from(*position) % BLOCK_ROWS);
-        // At most 255, since no magnitude is above the largest; an all-zero list divides 0 by 0, which becomes 0.
-        block.share = block.share.max((f64::from(value.abs()) / f64::from(largest) * 255.0).ceil() as u8);
+        let at = usize::from(*position) / BLOCK_ROWS;
+        all[at].rows |= 1 << (usize::from(*position) % BLOCK_ROWS);
+        maxima[at] = maxima[at].max(share(*value));
     }
     let mut start = 0u32;
     for block in &mut all {
@@ -254,150 +292,22 @@ fn blocked_impacts(pairs: &[(u16, f32)], blocks: usize, largest: f32) -> Blocked
         block.start = start as u16;
         start += block.rows.count_ones();
     }
-    let maxima = all.iter().map(|block| block.share).collect();
-    BlockedImpacts { maxima, blocks: all.into(), values: pairs.iter().map(|p| p.1).collect() }
+    let (shares, values) = pairs.iter().map(|(_, value)| (share(*value), *value)).unzip::<u8, f32, Vec<_>, Vec<_>>();
+    BlockedImpacts { maxima: maxima.into(), blocks: all.into(), shares: shares.into(), values: values.into() }
 }
 
-/// One term's list that was fetched, and the query's value for the term.
-struct FetchedList {
-    weight: f32,
-    largest: f32,
-    key: BlockKey,
-    source: ListFrom,
-}
-
-enum ListFrom {
-    Cache(Arc<ImpactList>),
-    Store(Bytes),
-}
-
-/// What a search needs of one group, fetched.
-pub(crate) struct FetchedGroup {
-    rows: Range<u32>,
-    order: Option<Fetched<ImpactOrder>>,
-    lists: Vec<FetchedList>,
-}
-
-/// What a search needs of one group.
-pub(crate) struct GroupImpacts {
-    /// The group's rows.
-    pub(crate) rows: Range<u32>,
-    /// Their positions; without it, they are in their own order.
-    pub(crate) order: Option<Arc<ImpactOrder>>,
-    /// For each index that the query and the group have, in ascending order, the query's value and the postings.
-    pub(crate) lists: Vec<(f32, Arc<ImpactList>)>,
-}
-
-#[cfg(test)]
-impl GroupImpacts {
-    /// The postings of `lists`, by row counted from the group's first, as if they had been stored and read.
-    pub(crate) fn of(rows: Range<u32>, order: Option<&[u16]>, lists: &[(f32, std::collections::BTreeMap<u16, f32>)]) -> Self {
-        let shape = Shape { rows: rows.end, dimension: 0, field_pages: 0 };
-        let order = order.map(|order| Arc::new(ImpactOrder::decode(&ImpactOrder::encode(order), &shape).unwrap()));
-        let read = |(weight, postings): &(f32, std::collections::BTreeMap<u16, f32>)| {
-            let mut bytes: Vec<u8> = postings.keys().flat_map(|row| row.to_le_bytes()).collect();
-            bytes.extend(postings.values().flat_map(|value| value.to_le_bytes()));
-            let largest = postings.values().fold(0f32, |most, v| most.max(v.abs()));
-            (*weight, Arc::new(ImpactList::decode(&bytes, rows.len() as u32, largest, order.as_deref()).unwrap()))
-        };
-        let lists = lists.iter().map(read).collect();
-        Self { rows, order, lists }
+/// The magnitudes that have the places of [`RANKS`].
+fn ranked(pairs: &[(u16, f32)]) -> Box<[f32]> {
+    let mut magnitudes: Vec<f32> = pairs.iter().map(|(_, value)| value.abs()).collect();
+    let mut rest = &mut magnitudes[..];
+    let within = RANKS.iter().filter(|rank| usize::from(**rank) <= rest.len()).count();
+    let mut ranked = vec![0.0; within];
+    // From the last place up, each time among what is larger.
+    for (place, rank) in ranked.iter_mut().zip(&RANKS).rev() {
+        let (larger, value, _) = rest.select_nth_unstable_by(usize::from(*rank) - 1, |a, b| b.total_cmp(a));
+        (*place, rest) = (*value, larger);
     }
-}
-
-impl FetchedGroup {
-    /// Whether it holds bytes that were just read.
-    pub(crate) fn is_stored(&self) -> bool {
-        self.order.as_ref().is_some_and(Fetched::is_stored) || self.lists.iter().any(|list| matches!(list.source, ListFrom::Store(_)))
-    }
-
-    /// No score of its rows is larger than this, nor is any magnitude of one.
-    pub(crate) fn bound(&self) -> f64 {
-        // A little more, for the roundings of this sum and of those that it bounds.
-        self.lists.iter().map(|list| f64::from(list.weight.abs()) * f64::from(list.largest)).sum::<f64>() * (1.0 + 1e-9)
-    }
-}
-
-impl SegmentReader {
-    /// What a search for `query` needs of these groups, in two batched reads.
-    pub(crate) async fn fetch_impacts(&self, groups: &[u32], query: &SparseVector) -> Result<Vec<FetchedGroup>> {
-        let terms = self.load::<TermsBlock>(groups).await?;
-        let mut fetched = Vec::with_capacity(groups.len());
-        let mut ranges = Vec::new();
-        for (group, terms) in groups.iter().zip(&terms) {
-            let at = self.postings_at(*group, terms)?;
-            let rows = self.group(*group);
-            let mut lists = Vec::with_capacity(query.len());
-            for (index, weight) in query.indices().iter().zip(query.values()) {
-                let Some(term) = terms.find(*index) else { continue };
-                let key = self.key(Section::ImpactOrder, LIST_KEY | u64::from(*group) << 32 | u64::from(term));
-                let source = match self.cache().get(&key) {
-                    Some(list) => ListFrom::Cache(list),
-                    None => {
-                        let list = terms.list_at(term);
-                        ranges.push(at + list.start..at + list.end);
-                        ListFrom::Store(Bytes::new())
-                    }
-                };
-                lists.push(FetchedList { weight: *weight, largest: terms.largest(term), key, source });
-            }
-            fetched.push(FetchedGroup { rows, order: None, lists });
-        }
-        let ordered: Vec<Option<u32>> = fetched.iter().map(|group| self.order_block(group.rows.start)).collect();
-        let blocks: Vec<u32> = ordered.iter().flatten().copied().collect();
-        let mut orders = self.fetch::<ImpactOrder>(&blocks).await?.into_iter();
-        let mut read = self.read_ranges(&ranges).await?.into_iter();
-        for (group, ordered) in fetched.iter_mut().zip(ordered) {
-            group.order = ordered.and_then(|_| orders.next());
-            for list in &mut group.lists {
-                if let ListFrom::Store(bytes) = &mut list.source {
-                    *bytes = read.next().unwrap_or_default();
-                }
-            }
-        }
-        Ok(fetched)
-    }
-
-    /// The block of the order of the group that begins at `first`, if it has one.
-    fn order_block(&self, first: u32) -> Option<u32> {
-        let orders = self.directory(Section::ImpactOrder);
-        orders.block_of(first).filter(|block| orders.get(*block).is_some_and(|entry| entry.first == first))
-    }
-
-    /// Decodes what was fetched and keeps it in the cache. This is work for the pool.
-    pub(crate) fn decode_impacts(&self, fetched: FetchedGroup) -> Result<GroupImpacts> {
-        let rows = fetched.rows;
-        let order = fetched.order.map(|order| self.decode(order)).transpose()?;
-        if order.as_ref().is_some_and(|order| order.len() != rows.len()) {
-            return Err(self.damaged(Section::ImpactOrder, Malformed("it is not that of the group's rows")));
-        }
-        let lists = fetched.lists.into_iter().map(|list| {
-            let bytes = match list.source {
-                ListFrom::Cache(decoded) => return Ok((list.weight, decoded)),
-                ListFrom::Store(bytes) => bytes,
-            };
-            let decoded = ImpactList::decode(&bytes, rows.len() as u32, list.largest, order.as_deref());
-            let decoded = Arc::new(decoded.map_err(|m| self.damaged(Section::Postings, m))?);
-            self.keep(list.key, &decoded, decoded.weight_bytes());
-            Ok((list.weight, decoded))
-        });
-        let lists = lists.collect::<Result<_>>()?;
-        Ok(GroupImpacts { rows, order, lists })
-    }
-
-    /// Checks that every order is that of a group's rows.
-    pub(super) async fn verify_impacts(&self) -> Result<()> {
-        for group in 0..self.groups() {
-            let rows = self.group(group);
-            let Some(block) = self.order_block(rows.start) else { continue };
-            for order in self.load::<ImpactOrder>(&[block]).await? {
-                if order.len() != rows.len() {
-                    return Err(self.damaged(Section::ImpactOrder, Malformed("it is not that of the group's rows")));
-                }
-            }
-        }
-        Ok(())
-    }
+    ranked.into()
 }
 
 #[cfg(test)]
@@ -465,14 +375,23 @@ mod tests {
                 if let Impacts::Blocked(blocked) = &list.postings {
                     prop_assert_eq!(blocked.value_or_zero(position), value.unwrap_or(0.0));
                     let block = usize::from(position) / BLOCK_ROWS;
-                    prop_assert_eq!(blocked.rows(block) >> (usize::from(position) % BLOCK_ROWS) & 1 == 1, value.is_some());
-                    prop_assert!(value.is_some() || blocked.share(position) == 0);
-                    for share in [blocked.maxima[block], blocked.share(position)] {
-                        let bound = f64::from(share) / 255.0 * f64::from(largest);
-                        prop_assert!(f64::from(value.unwrap_or(0.0).abs()) <= bound * (1.0 + 1e-12));
+                    let bit = usize::from(position) % BLOCK_ROWS;
+                    prop_assert_eq!(blocked.rows(block) >> bit & 1 == 1, value.is_some());
+                    if let Some(value) = value {
+                        let part = blocked.part(block, 1.0);
+                        let share = part.impacts[(part.rows & ((1 << bit) - 1)).count_ones() as usize];
+                        prop_assert!(f32::from(share) <= part.most);
+                        let unit = f64::from(largest) / 255.0;
+                        let bound = f64::from(share) * unit;
+                        prop_assert!(f64::from(value.abs()) <= bound * (1.0 + 1e-12) && bound <= f64::from(value.abs()) + unit * (1.0 + 1e-12));
                     }
                 }
             }
+            for count in 1..310 {
+                let reached = list.reached_by(count);
+                prop_assert!(reached == 0.0 || postings.values().filter(|value| value.abs() >= reached).count() >= count, "{}", count);
+            }
+            prop_assert!(postings.len() < RANKED_FROM || list.reached_by(1) == largest);
             prop_assert_eq!((list.positive, list.negative), (postings.values().any(|v| *v > 0.0), postings.values().any(|v| *v < 0.0)));
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pinyon_kernels::Kernels;
 use pinyon_model::{ErrorCode, Metadata, Record, RecordId, SparseVector};
 
 use super::{
@@ -24,10 +25,10 @@ fn records(count: usize) -> Vec<Record> {
 async fn check(reader: &Arc<SegmentReader>) {
     reader.verify().await.unwrap();
     let query = SparseVector::new(vec![3, 12, 99], vec![1.0, 2.0, 3.0]).unwrap();
-    let fetched = reader.fetch_impacts(&[0], &query).await.unwrap().remove(0);
+    let fetched = reader.fetch_impacts(&[0], &query, Kernels::scalar()).await.unwrap().remove(0);
     assert!(fetched.is_stored());
     let group = reader.decode_impacts(fetched).unwrap();
-    assert!(!reader.fetch_impacts(&[0], &query).await.unwrap().remove(0).is_stored(), "kept in the cache");
+    assert!(!reader.fetch_impacts(&[0], &query, Kernels::scalar()).await.unwrap().remove(0).is_stored(), "kept in the cache");
     let rows = group.rows.len() as u16;
     for row in 0..rows {
         let position = group.order.as_ref().map_or(row, |order| order.position(row));
@@ -103,8 +104,7 @@ fn an_order_of_other_rows_is_refused() {
         plain[footer + 12..footer + 16].copy_from_slice(&crc.to_le_bytes());
         let reader = fixture.open(fixture.seal(&plain).await).await.unwrap();
         let query = SparseVector::new(vec![3], vec![1.0]).unwrap();
-        let fetched = reader.fetch_impacts(&[0], &query).await.unwrap().remove(0);
-        let error = reader.decode_impacts(fetched).err().unwrap();
+        let error = reader.fetch_impacts(&[0], &query, Kernels::scalar()).await.err().unwrap();
         assert!(error.code == ErrorCode::DataLoss && error.message.contains("every row once"), "{error}");
         assert_eq!(reader.load::<TermsBlock>(&[0]).await.unwrap()[0].len(), 8, "the rest is still read");
     });

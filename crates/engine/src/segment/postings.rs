@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use pinyon_kernels::Kernels;
 use pinyon_model::SparseVector;
 
 use super::{
@@ -45,6 +46,16 @@ impl TermsBlock {
         let (from, to) = (*self.stretches.get(stretch)?, *self.stretches.get(stretch + 1)?);
         let within = self.indices.get(from as usize..to as usize)?;
         within.binary_search(&index).ok().map(|at| from + at as u32)
+    }
+
+    /// Hints that this index will be looked for: first that its stretch will be, then, once that is near, the stretch's indices.
+    pub(crate) fn prefetch(&self, kernels: Kernels, index: u32, stretch_is_near: bool) {
+        let Some(from) = self.stretches.get((index >> self.stretch) as usize) else { return };
+        if !stretch_is_near {
+            kernels.prefetch_at(from);
+        } else if let Some(first) = self.indices.get(*from as usize) {
+            kernels.prefetch_at(first);
+        }
     }
 
     /// Where in the group's postings block this term's list lies.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use pinyon_kernels::Kernels;
 use pinyon_model::{Filter, Lsn, ObjectId, RecordId, Result};
 use pinyon_storage::{DataKey, ObjectKind, SealedReader, SealedStore};
 use roaring::RoaringBitmap;
@@ -142,6 +143,10 @@ impl SegmentReader {
     pub(crate) fn id(&self, row: u32) -> Option<RecordId> {
         self.resident.ids.get(row)
     }
+    /// Hints that the id of `row` will be wanted.
+    pub(crate) fn prefetch_id(&self, kernels: Kernels, row: u32) {
+        self.resident.ids.prefetch(kernels, row);
+    }
     /// The first row whose id is not less than `text`; [`Self::rows`] if there is none.
     pub(crate) fn lower_bound(&self, text: &str) -> u32 {
         self.resident.ids.lower_bound(text.as_bytes()).0
@@ -248,17 +253,29 @@ impl SegmentReader {
 
     /// Decodes a fetched block and keeps it in the cache. This is work for the pool.
     pub(crate) fn decode<T: Block>(&self, fetched: Fetched<T>) -> Result<Arc<T>> {
+        let block = fetched.block;
         let bytes = match fetched.source {
             FetchedFrom::Cache(decoded) => return Ok(decoded),
             FetchedFrom::Store(bytes) => bytes,
         };
-        let decoded = match self.directory(T::SECTION).get(fetched.block) {
-            Some(entry) => block::read::<T>(&bytes, entry, self.shape()),
+        let decoded = Arc::new(self.decode_bytes::<T>(block, &bytes)?);
+        self.keep(self.key(T::SECTION, u64::from(block)), &decoded, decoded.weight_bytes());
+        Ok(decoded)
+    }
+
+    pub(super) fn decode_bytes<T: Block>(&self, block: u32, bytes: &[u8]) -> Result<T> {
+        let decoded = match self.directory(T::SECTION).get(block) {
+            Some(entry) => block::read::<T>(bytes, entry, self.shape()),
             None => Err(Malformed("a block is missing")),
         };
-        let decoded = Arc::new(decoded.map_err(|m| self.damaged(T::SECTION, m))?);
-        self.keep(self.key(T::SECTION, u64::from(fetched.block)), &decoded, decoded.weight_bytes());
-        Ok(decoded)
+        decoded.map_err(|m| self.damaged(T::SECTION, m))
+    }
+
+    /// These blocks as they are stored, for something larger that is kept instead of them.
+    pub(super) async fn read_blocks(&self, section: Section, blocks: &[u32]) -> Result<Vec<Bytes>> {
+        let ranges: Option<Vec<Range<u64>>> =
+            blocks.iter().map(|block| self.directory(section).get(*block).map(|entry| entry.extent.range())).collect();
+        self.read_ranges(&ranges.ok_or_else(|| self.damaged(section, Malformed("a block is missing")))?).await
     }
 
     /// These blocks, decoded at once: for a few small ones.

@@ -3,7 +3,9 @@
 //! Groups of rows are searched one after the other by [`group::GroupSearch`], and what the earlier ones found spares work in
 //! the later ones.
 
+mod exact;
 mod group;
+mod pass;
 mod reached;
 mod scratch;
 #[cfg(test)]
@@ -33,7 +35,7 @@ impl Run {
         let groups: Vec<u32> = (0..reader.groups()).collect();
         let one_step = groups.len() <= GROUPS_PER_STEP;
         for groups in groups.chunks(GROUPS_PER_STEP) {
-            let fetched = reader.fetch_impacts(groups, query).await?;
+            let fetched = reader.fetch_impacts(groups, query, self.search.query.kernels()).await?;
             let heavy = fetched.iter().any(FetchedGroup::is_stored);
             let (reader, allowed) = (Arc::clone(reader), allowed.clone());
             let (search, floor) = (self.search.clone(), Arc::clone(&self.floor));
@@ -41,7 +43,7 @@ impl Run {
                 let mut groups = GroupSearch::new(&search.query, &allowed, search.top_k, &floor);
                 for group in fetched {
                     if group.bound() > 0.0 && groups.may_reach(group.bound()) {
-                        groups.search(&reader.decode_impacts(group)?);
+                        groups.search(reader.decode_impacts(group)?);
                     }
                 }
                 Ok(groups.finish())

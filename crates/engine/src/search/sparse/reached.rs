@@ -1,50 +1,48 @@
 //! The least that as many rows as are wanted are known to reach, while their exact scores are not known yet.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
-
-/// The greatest `k` of what was put in.
+/// The greatest `k` of what was put in, and some more: they are told apart when there are enough of these.
 pub(super) struct Reached {
     k: usize,
-    /// Floats as integers of the same order.
-    greatest: BinaryHeap<Reverse<i32>>,
+    ranks: Vec<f32>,
+    kth: Option<f32>,
 }
 
 impl Reached {
     pub(super) fn new(k: usize) -> Self {
-        Self { k: k.max(1), greatest: BinaryHeap::new() }
+        Self { k: k.max(1), ranks: Vec::new(), kth: None }
     }
 
-    /// Takes in a rank that a row reaches; each row at most once.
+    /// Takes in a rank that a row reaches; each row at most once. Tells the rank that `k` rows reach when that is worked out anew.
     #[inline]
-    pub(super) fn push(&mut self, rank: f32) {
-        let rank = ordered(rank);
-        if self.greatest.len() < self.k {
-            self.greatest.push(Reverse(rank));
-        } else if let Some(mut least) = self.greatest.peek_mut()
-            && least.0 < rank
-        {
-            *least = Reverse(rank);
+    pub(super) fn push(&mut self, rank: f32) -> Option<f32> {
+        if self.kth.is_some_and(|kth| rank <= kth) {
+            return None;
         }
+        self.ranks.push(rank);
+        if self.ranks.len() - self.k.min(self.ranks.len()) > self.k / 4 + 8 { self.settle() } else { None }
     }
 
     /// The rank that `k` rows reach, once there are so many.
-    #[inline]
-    pub(super) fn kth(&self) -> Option<f32> {
-        if self.greatest.len() < self.k { None } else { self.greatest.peek().map(|least| from_ordered(least.0)) }
+    pub(super) fn settle(&mut self) -> Option<f32> {
+        if self.ranks.len() >= self.k {
+            let (_, kth, _) = self.ranks.select_nth_unstable_by(self.k - 1, |a, b| b.total_cmp(a));
+            self.kth = Some(*kth);
+            self.ranks.truncate(self.k);
+        }
+        self.kth
     }
-}
 
-/// The bits of a float so that integers compare as floats do. Its own inverse.
-fn flip(bits: i32) -> i32 {
-    bits ^ (bits >> 31) & i32::MAX
-}
+    /// How many ranks are held.
+    pub(super) fn len(&self) -> usize {
+        self.ranks.len()
+    }
 
-fn ordered(rank: f32) -> i32 {
-    flip(rank.to_bits().cast_signed())
-}
-
-fn from_ordered(rank: i32) -> f32 {
-    f32::from_bits(flip(rank).cast_unsigned())
+    /// Takes back what was put in since there were `len`, unless enough rows are known, which stays true.
+    pub(super) fn forget_after(&mut self, len: usize) {
+        if self.kth.is_none() {
+            self.ranks.truncate(len);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -60,8 +58,28 @@ mod tests {
             reached.push(rank);
             sorted.push(rank);
             sorted.sort_by(|a, b| b.total_cmp(a));
-            assert_eq!(reached.kth(), sorted.get(2).copied());
+            assert_eq!(reached.settle(), sorted.get(2).copied());
         }
-        assert_eq!(reached.kth(), Some(0.0));
+        assert_eq!(reached.settle(), Some(0.0));
+    }
+
+    #[test]
+    fn tells_by_itself_when_it_has_grown() {
+        let mut reached = Reached::new(10);
+        let told: Vec<f32> = (0..100).filter_map(|n| reached.push(n as f32)).collect();
+        assert!(told.len() > 5 && told.is_sorted(), "{told:?}");
+        assert!(reached.len() < 24);
+        assert_eq!(reached.settle(), Some(90.0));
+    }
+
+    #[test]
+    fn what_was_taken_back_does_not_count() {
+        let mut reached = Reached::new(2);
+        reached.push(1.0);
+        reached.push(3.0);
+        reached.forget_after(1);
+        assert_eq!((reached.len(), reached.settle()), (1, None));
+        reached.push(2.0);
+        assert_eq!(reached.settle(), Some(1.0));
     }
 }

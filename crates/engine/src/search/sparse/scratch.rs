@@ -10,13 +10,19 @@ pub(super) const POSITIONS: usize = GROUP_ROWS as usize;
 /// Blocks of a group at most.
 pub(super) const BLOCKS: usize = POSITIONS / BLOCK_ROWS;
 
-/// The room. Between groups all sums are 0.
+/// The room. Between groups all sums and numbers are 0.
 pub(super) struct Scratch {
     /// What short lists add up to, by position.
     pub(super) sums: Box<[f32; POSITIONS]>,
+    /// The largest of these sums, by block; whoever begins a group clears it.
+    pub(super) most: Box<[f32; BLOCKS]>,
     /// What the other lists can add at most, by block; whoever begins a group clears it.
     pub(super) bounds: Box<[f32; BLOCKS]>,
-    /// Scores by position, where all postings are added up; whoever does clears it.
+    /// Blocks that have a chance, and the bits of what a row of each can reach.
+    pub(super) chosen: Vec<(u32, u16)>,
+    /// Numbers of rows that are scored exactly, by position; 0 for all others.
+    pub(super) numbers: Box<[u16; POSITIONS]>,
+    /// Exact scores, of some rows or by position; whoever makes them clears it.
     pub(super) scores: Vec<f64>,
 }
 
@@ -27,17 +33,18 @@ thread_local! {
 impl Scratch {
     /// This thread's room. If it is not given back, because something failed on the way, the next one is fresh.
     pub(super) fn take() -> Self {
-        KEPT.take().unwrap_or_else(|| Self { sums: zeros(), bounds: zeros(), scores: Vec::new() })
+        let fresh = || Self { sums: zeros(), most: zeros(), bounds: zeros(), chosen: Vec::new(), numbers: zeros(), scores: Vec::new() };
+        KEPT.take().unwrap_or_else(fresh)
     }
 
-    /// Keeps the room, all sums of which must be 0, for the next query.
+    /// Keeps the room, all sums and numbers of which must be 0, for the next query.
     pub(super) fn give_back(self) {
         KEPT.set(Some(self));
     }
 }
 
-fn zeros<const COUNT: usize>() -> Box<[f32; COUNT]> {
-    match vec![0.0; COUNT].into_boxed_slice().try_into() {
+fn zeros<T: Copy + Default, const COUNT: usize>() -> Box<[T; COUNT]> {
+    match vec![T::default(); COUNT].into_boxed_slice().try_into() {
         Ok(zeros) => zeros,
         Err(_) => unreachable!("the slice was made with this length"),
     }

@@ -44,6 +44,24 @@ pub fn pack_scan_block(rows: &[&[u8]], padded: usize, out: &mut [u8]) {
     }
 }
 
+/// Whether bit n of a pattern is set, as 0 or 1, for every pattern.
+const SET: [[f32; PATTERNS]; 4] = {
+    let mut set = [[0.0; PATTERNS]; 4];
+    let mut at = 0;
+    while at < 4 * PATTERNS {
+        set[at / PATTERNS][at % PATTERNS] = ((at % PATTERNS) >> (at / PATTERNS) & 1) as f32;
+        at += 1;
+    }
+    set
+};
+
+/// The integer nearest to a value from 0 to 255. Whole numbers from 2^23 on have no fraction bits, and their low bits count: that takes no
+/// conversion, of which compilers make a call or a branch for each value.
+fn to_nearest(value: f32) -> u8 {
+    const WHOLE: f32 = 8_388_608.0;
+    (value + WHOLE).to_bits() as u8
+}
+
 /// A rotated query for 1-bit codes: with u = ±1 by the bits of a code, `<u, q> ≈ scale · sum + offset`, where `sum` adds up
 /// one entry of the table for each group of four dimensions.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,11 +88,12 @@ impl ScanQuery {
         let steps_per_unit = if scale > 0.0 { 1.0 / scale } else { 0.0 };
         let mut table = Vec::with_capacity(PATTERNS * groups.len());
         for group in groups {
-            let reach = reach(group);
-            table.extend((0..PATTERNS).map(|pattern| {
-                let sum: f32 = (0..4).map(|at| if pattern >> at & 1 == 1 { group[at] } else { -group[at] }).sum();
-                ((sum + reach) * steps_per_unit + 0.5) as u8
-            }));
+            let mut entries = [(reach(group) - group.iter().sum::<f32>()) * steps_per_unit; PATTERNS];
+            for (value, set) in group.iter().zip(&SET) {
+                let twice = 2.0 * value * steps_per_unit;
+                entries.iter_mut().zip(set).for_each(|(entry, set)| *entry += set * twice);
+            }
+            table.extend(entries.map(to_nearest));
         }
         Self { table, scale, offset: -groups.iter().map(reach).sum::<f32>() }
     }
@@ -136,7 +155,7 @@ impl SecondQuery {
         assert!(rotated.len().is_multiple_of(64), "{} dimensions are not padded", rotated.len());
         let scale = rotated.iter().fold(0.0f32, |most, value| most.max(value.abs())) / 127.0;
         let steps_per_unit = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-        let values: Vec<i8> = rotated.iter().map(|value| (value * steps_per_unit).round() as i8).collect();
+        let values: Vec<i8> = rotated.iter().map(|value| (to_nearest(value * steps_per_unit + 128.0) ^ 0x80) as i8).collect();
         let sum: i32 = values.iter().map(|value| i32::from(*value)).sum();
         Self { values, scale, offset: -scale * bits.grid_shift() * sum as f32 }
     }

@@ -17,6 +17,7 @@ mod hadamard;
 mod impacts;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod pages;
 #[cfg(target_arch = "x86_64")]
 mod prefetch;
 mod quantize;
@@ -26,6 +27,7 @@ mod sparse;
 
 pub use codes::{CodeBits, SCAN_BLOCK_LANES, ScanQuery, SecondQuery, pack_scan_block, scan_block_bytes};
 pub use impacts::{IMPACT_ROWS, ImpactPart};
+pub use pages::prefer_huge_pages;
 pub use quantize::Quantized;
 
 /// The term a sum is made of: the product of two coordinates.

@@ -3,13 +3,13 @@
 //!
 //! Both say the same of every record; a property test holds them together.
 
+mod places;
 mod segment;
 mod selection;
-mod slots;
 
+pub(crate) use places::PlaceSet;
 pub(crate) use segment::rows;
 pub(crate) use selection::{Selection, SelectionKey};
-pub(crate) use slots::SlotSet;
 
 use pinyon_model::{Condition, Filter, Metadata, MetadataValue, Scalar};
 

@@ -11,8 +11,8 @@ use pinyon_model::{Condition, Filter, ObjectId, Result, Scalar};
 use roaring::RoaringBitmap;
 
 use super::{
+    places::{self, PlaceSet},
     segment,
-    slots::{self, SlotSet},
 };
 use crate::{
     pool::Lane,
@@ -24,7 +24,7 @@ use crate::{
 pub(crate) struct Selection {
     rows: Arc<RoaringBitmap>,
     /// Made when codes are first searched for them.
-    slots: OnceLock<SlotSet>,
+    places: OnceLock<PlaceSet>,
 }
 
 impl Selection {
@@ -39,7 +39,7 @@ impl Selection {
     }
 
     pub(crate) fn new(rows: RoaringBitmap) -> Self {
-        Self { rows: Arc::new(rows), slots: OnceLock::new() }
+        Self { rows: Arc::new(rows), places: OnceLock::new() }
     }
 
     /// The rows.
@@ -47,15 +47,15 @@ impl Selection {
         &self.rows
     }
 
-    /// Their slots in the segment's codes.
-    pub(crate) fn slots(&self, segment: &SegmentReader, codes: &Codes) -> &SlotSet {
-        self.slots.get_or_init(|| slots::slots_of(&self.rows, codes, segment.dense()))
+    /// Their places in the segment's codes.
+    pub(crate) fn places(&self, segment: &SegmentReader, codes: &Codes) -> &PlaceSet {
+        self.places.get_or_init(|| places::places_of(&self.rows, codes, segment.dense()))
     }
 
     /// Bytes that it may come to occupy in a segment of so many vectors with codes.
     pub(crate) fn weight_bytes(&self, coded: u32) -> usize {
-        let slots = if coded > 0 { SlotSet::bytes_at_most(self.rows.len() as usize, coded as usize) } else { 0 };
-        size_of::<Self>() + self.rows.serialized_size() + slots
+        let places = if coded > 0 { PlaceSet::bytes_at_most(self.rows.len() as usize, coded as usize) } else { 0 };
+        size_of::<Self>() + self.rows.serialized_size() + places
     }
 }
 

@@ -8,7 +8,11 @@ use std::{cmp::Ordering, sync::Arc};
 use pinyon_model::{Result, SearchPlan};
 use roaring::RoaringBitmap;
 
-use super::{Counted, Run};
+use super::{
+    Counted, Run,
+    bases::Bases,
+    nearest::{Ranked, leave_best, once_each},
+};
 use crate::segment::{CodeQuery, Codes, SegmentReader};
 
 /// A vector and what its score comes to by its codes; higher is better, and over segments of one namespace they compare.
@@ -61,14 +65,15 @@ impl Run {
         let began = self.now_us();
         let rotated = self.search.query.rotated(codes.rotation());
         let query = CodeQuery::new(self.search.query.kernels(), codes, &rotated);
-        let mut walk = Walk { reader, codes, dead: &counted.dead, query, bases: Vec::new(), visited: self.is_recorded().then_some((0, 0)) };
+        let bases = Bases::new(&query, codes);
+        let mut walk = Walk { reader, codes, dead: &counted.dead, query, bases, visited: self.is_recorded().then_some((0, 0)) };
         let found = match &counted.selection {
-            Some(selection) => self.filtered(&mut walk, selection.slots(reader, codes), matching),
+            Some(selection) => self.filtered(&mut walk, selection.places(reader, codes), matching),
             None => self.unfiltered(&mut walk, matching),
         };
         let scanned = self.now_us();
         let asked = found.slots.len() as u64;
-        let estimates = walk.second(found.slots, found.bases, reread * RESERVE);
+        let estimates = walk.second(found.slots, reread * RESERVE);
         let ended = self.now_us();
         self.note(at, |source| {
             source.plan = found.plan;
@@ -83,16 +88,16 @@ impl Run {
 
     fn unfiltered(&self, walk: &mut Walk<'_>, matching: u64) -> Narrowed {
         let codes = walk.codes;
-        walk.query.bases(codes, &mut walk.bases);
-        let ranked_us = self.now_us();
         let share = matching as f64 / f64::from(codes.vectors());
         let (clusters, _) = codes.head().effort(self.search.top_k as f64 / share);
         let (_, pool) = codes.head().effort(self.search.top_k as f64);
         let clusters = self.clusters(codes, clusters);
         let pool = self.pool(pool);
-        let slots = walk.scan(clusters, matching, pool);
-        let bases = slots.iter().map(|slot| walk.base_of(*slot)).collect();
-        Narrowed { plan: SearchPlan::Walk, pool, slots, bases, ranked_us }
+        let (clusters, pool) = walk.strained(clusters, pool, share);
+        let order = walk.order(clusters);
+        let ranked_us = self.now_us();
+        let slots = walk.scan(order, matching, pool, pool.max(2 * reread(self.search.top_k)));
+        Narrowed { plan: SearchPlan::Walk, pool, slots, ranked_us }
     }
 
     /// So many clusters, times the effort that is asked for.
@@ -113,8 +118,6 @@ pub(super) struct Narrowed {
     /// How many may come from scan codes.
     pub(super) pool: usize,
     pub(super) slots: Vec<u32>,
-    /// The bases of their clusters.
-    pub(super) bases: Vec<f32>,
     /// When the clusters were ranked.
     pub(super) ranked_us: u64,
 }
@@ -124,7 +127,7 @@ fn matching(reader: &SegmentReader, codes: &Codes, counted: &Counted, rows: u64)
     match &counted.selection {
         None => u64::from(codes.vectors()).saturating_sub(counted.dead.len()),
         Some(_) if codes.vectors() == reader.rows() => rows,
-        Some(selection) if counted.dead.is_empty() => u64::from(selection.slots(reader, codes).len()),
+        Some(selection) if counted.dead.is_empty() => u64::from(selection.places(reader, codes).vectors()),
         Some(selection) => reader.dense().ordinals(&(&**selection.rows() - &*counted.dead)).len() as u64,
     }
 }
@@ -135,79 +138,101 @@ pub(super) struct Walk<'a> {
     pub(super) codes: &'a Codes,
     pub(super) dead: &'a RoaringBitmap,
     pub(super) query: CodeQuery,
-    /// By cluster; negative infinity where it does not matter.
-    pub(super) bases: Vec<f32>,
+    pub(super) bases: Bases,
     /// Clusters that were visited, and their codes, when somebody wants to know.
     pub(super) visited: Option<(u64, u64)>,
 }
 
 impl Walk<'_> {
-    /// The slots of the best `pool` by scan code in the nearest clusters; fewer only if no more match.
-    fn scan(&mut self, clusters: usize, matching: u64, pool: usize) -> Vec<u32> {
-        let share = matching as f64 / f64::from(self.codes.vectors());
-        let sampled = if share < EVERYWHERE { self.sampled(share) } else { Vec::new() };
+    /// How many clusters to visit, and how much to keep of them, if so many would do were all vectors to count; `share` of them do.
+    fn strained(&mut self, clusters: usize, pool: usize, share: f64) -> (usize, usize) {
+        if share >= EVERYWHERE {
+            return (clusters, pool);
+        }
+        self.bases.roughly(&self.query, self.codes);
+        let sampled = self.sampled(share);
         let strain = self.strain(clusters, &sampled);
-        let clusters = ((clusters as f64 * strain) as usize).min(self.bases.len());
-        let pool = (pool as f64 * strain) as usize;
-        let (near, least) = self.bounds(clusters, sampled);
-        let at_least = |c: &u32| self.bases[*c as usize] >= least;
-        // The nearest raise the floor; the rest are visited as they lie in memory, which reads ahead.
-        let (mut order, rest): (Vec<u32>, Vec<u32>) =
-            self.codes.all_centers().iter().copied().filter(at_least).partition(|c| self.bases[*c as usize] >= near);
-        order.sort_unstable_by(|a, b| self.bases[*b as usize].total_cmp(&self.bases[*a as usize]));
-        order.extend(rest);
-        let mut found: Vec<(u32, f32)> = Vec::with_capacity(4 * pool + 64);
-        let mut floor = f32::NEG_INFINITY;
-        for (at, cluster) in order.iter().copied().enumerate() {
-            let before = found.len();
+        let clusters = ((clusters as f64 * strain) as usize).min(self.bases.all().len());
+        (self.as_much_of(clusters, sampled), (pool as f64 * strain) as usize)
+    }
+
+    /// The nearest clusters in the order in which to visit them: the nearest few raise the floor, the rest come as they lie in memory, which
+    /// reads ahead.
+    fn order(&mut self, clusters: usize) -> Vec<u32> {
+        let mut ranked = self.bases.nearest(&self.query, self.codes, clusters);
+        let first = ranked.len().min(NEAREST_FIRST);
+        if first < ranked.len() {
+            ranked.select_nth_unstable(first);
+        }
+        ranked[..first].sort_unstable();
+        let mut order: Vec<u32> = ranked.into_iter().map(Ranked::number).collect();
+        order[first..].sort_unstable();
+        order
+    }
+
+    /// The slots of the best `pool` by scan code in these clusters, ascending, out of the best `kept` places, of which a slot may have two;
+    /// fewer than half as many only if no more match.
+    fn scan(&mut self, mut order: Vec<u32>, matching: u64, pool: usize, kept: usize) -> Vec<u32> {
+        let mut found: Vec<Ranked> = Vec::with_capacity(2 * kept + 256);
+        let (mut floor, mut hits) = (f32::NEG_INFINITY, Vec::new());
+        for (at, cluster) in order.iter().enumerate() {
             if let Some(next) = order.get(at + 1) {
                 self.query.prefetch(self.codes, *next);
             }
-            self.query.scan(self.codes, cluster, self.bases[cluster as usize], floor, &mut found);
-            self.drop_dead(&mut found, before);
-            if found.len() >= 2 * pool + 32 {
-                floor = self.cut(&mut found, pool);
+            self.visit(*cluster, floor, &mut hits, &mut found);
+            if found.len() >= 2 * kept + 32 {
+                floor = leave_best(&mut found, kept).unwrap_or(floor);
             }
         }
         let wanted = pool.min(usize::try_from(matching).unwrap_or(usize::MAX));
-        if found.len() < wanted {
-            self.go_on(&mut order, least, wanted, &mut found);
+        if floor == f32::NEG_INFINITY {
+            once_each(&mut found);
+            if found.len() < wanted {
+                self.go_on(&mut order, wanted, &mut found);
+            }
         }
         if let Some(visited) = &mut self.visited {
-            *visited = (order.len() as u64, order.iter().map(|cluster| self.codes.slots(*cluster).len() as u64).sum());
+            *visited = (order.len() as u64, order.iter().map(|cluster| self.codes.places(*cluster).len() as u64).sum());
         }
-        self.cut(&mut found, pool);
-        found.into_iter().map(|(slot, _)| slot).collect()
+        leave_best(&mut found, kept);
+        once_each(&mut found);
+        leave_best(&mut found, pool);
+        let mut slots: Vec<u32> = found.into_iter().map(Ranked::number).collect();
+        slots.sort_unstable();
+        slots
     }
 
-    /// Visits the clusters below `least`, nearest first, until enough was found: most of what is near may be dead or not match.
-    fn go_on(&self, order: &mut Vec<u32>, least: f32, wanted: usize, found: &mut Vec<(u32, f32)>) {
-        let base = |cluster: u32| self.bases[cluster as usize];
-        let mut rest: Vec<u32> = self.codes.all_centers().iter().copied().filter(|cluster| base(*cluster) < least).collect();
-        rest.sort_unstable_by(|a, b| base(*b).total_cmp(&base(*a)));
-        for cluster in rest {
+    /// Scans a cluster, and adds what is live of it and not below `floor`.
+    fn visit(&self, cluster: u32, floor: f32, hits: &mut Vec<(u32, f32)>, found: &mut Vec<Ranked>) {
+        hits.clear();
+        self.query.scan(self.codes, cluster, self.bases.of(cluster), floor, hits);
+        let ranked = hits.iter().map(|(place, estimate)| Ranked::new(self.codes.slot_at(cluster, *place), *estimate));
+        match self.dead.is_empty() {
+            true => found.extend(ranked),
+            false => found.extend(ranked.filter(|one| self.is_live(one.number()))),
+        }
+    }
+
+    /// Visits the other clusters, nearest first, until enough was found: most of what is near may be dead.
+    fn go_on(&mut self, order: &mut Vec<u32>, wanted: usize, found: &mut Vec<Ranked>) {
+        let mut left = vec![true; self.codes.clusters() as usize];
+        order.iter().for_each(|cluster| left[*cluster as usize] = false);
+        let rest = || self.codes.all_centers().iter().copied().filter(|cluster| left[*cluster as usize]);
+        self.bases.ensure(&self.query, self.codes, rest());
+        let mut rest: Vec<Ranked> = rest().map(|cluster| Ranked::new(cluster, self.bases.of(cluster))).collect();
+        rest.sort_unstable();
+        let mut hits = Vec::new();
+        for cluster in rest.into_iter().map(Ranked::number) {
             if found.len() >= wanted {
-                break;
+                once_each(found);
+                if found.len() >= wanted {
+                    break;
+                }
             }
-            let before = found.len();
-            self.query.scan(self.codes, cluster, base(cluster), f32::NEG_INFINITY, found);
-            self.drop_dead(found, before);
+            self.visit(cluster, f32::NEG_INFINITY, &mut hits, found);
             order.push(cluster);
         }
-    }
-
-    pub(super) fn drop_dead(&self, found: &mut Vec<(u32, f32)>, from: usize) {
-        if self.dead.is_empty() {
-            return;
-        }
-        let mut kept = from;
-        for at in from..found.len() {
-            if self.is_live(found[at].0) {
-                found[kept] = found[at];
-                kept += 1;
-            }
-        }
-        found.truncate(kept);
+        once_each(found);
     }
 
     /// Whether the row of a slot is not dead.
@@ -215,32 +240,15 @@ impl Walk<'_> {
         !self.dead.contains(self.reader.dense().row(self.codes.ordinal(slot)))
     }
 
-    /// Leaves the best `pool`; what is below the result has no chance any more.
-    pub(super) fn cut(&self, found: &mut Vec<(u32, f32)>, pool: usize) -> f32 {
-        if found.len() <= pool {
-            return f32::NEG_INFINITY;
-        }
-        let order =
-            |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then_with(|| self.codes.ordinal(a.0).cmp(&self.codes.ordinal(b.0)));
-        let (_, last, _) = found.select_nth_unstable_by(pool - 1, order);
-        let floor = last.1;
-        found.truncate(pool);
-        floor
-    }
-
-    /// The bases that a cluster must have to be visited first, and to be visited at all.
-    fn bounds(&self, clusters: usize, mut sampled: Vec<f32>) -> (f32, f32) {
-        let mut bases = self.bases.clone();
-        let nth = |bases: &mut [f32], n: usize| *bases.select_nth_unstable_by(n - 1, |a, b| b.total_cmp(a)).1;
-        let least = nth(&mut bases, clusters);
-        let near = nth(&mut bases[..clusters], clusters.min(NEAREST_FIRST));
+    /// How many clusters to visit to see as large a share of what counts as `clusters` would hold of everything.
+    fn as_much_of(&self, clusters: usize, mut sampled: Vec<f32>) -> usize {
         if sampled.is_empty() {
-            return (near, least);
+            return clusters;
         }
-        // As large a share of what counts is to be seen as of everything.
-        let visited = clusters as f64 / self.bases.len() as f64;
+        let visited = clusters as f64 / self.bases.all().len() as f64;
         let at = ((sampled.len() as f64 * visited).ceil() as usize).clamp(1, sampled.len());
-        (near, least.min(nth(&mut sampled, at)))
+        let (_, least, _) = sampled.select_nth_unstable_by(at - 1, |a, b| b.total_cmp(a));
+        clusters.max(self.bases.at_least(*least))
     }
 
     /// How much harder than calibrated it is to look: rows that all lie far from the query differ less from each other than the near ones
@@ -250,11 +258,11 @@ impl Walk<'_> {
             return 1.0;
         }
         // Enough of them to tell chance from more.
-        let clusters = clusters.max(self.bases.len() / 16);
-        let mut bases = self.bases.clone();
+        let mut bases = self.bases.all().to_vec();
+        let clusters = clusters.max(bases.len() / 16);
         let least = *bases.select_nth_unstable_by(clusters - 1, |a, b| b.total_cmp(a)).1;
         let near = sampled.iter().filter(|base| **base >= least).count();
-        let expected = sampled.len() as f64 * clusters as f64 / self.bases.len() as f64;
+        let expected = sampled.len() as f64 * clusters as f64 / bases.len() as f64;
         let (near, chance) = (near as f64, expected.sqrt());
         if near > expected - DEVIATIONS * chance { 1.0 } else { (expected / near.max(0.25)).powi(2).min(STRAIN_MAX) }
     }
@@ -266,29 +274,26 @@ impl Walk<'_> {
         let live = (0..tries).map(|n| (n * rows / tries) as u32).filter(|row| !self.dead.contains(*row));
         let ordinals = live.filter_map(|row| self.reader.dense().ordinal(row));
         let slots = self.codes.slot_of();
-        ordinals.map(|ordinal| self.bases[self.codes.cluster_of(slots[ordinal as usize]) as usize]).collect()
+        ordinals.map(|ordinal| self.bases.of(self.codes.cluster_of(slots[ordinal as usize]))).collect()
     }
 
-    /// The base of the cluster of a slot.
-    pub(super) fn base_of(&self, slot: u32) -> f32 {
-        self.bases[self.codes.cluster_of(slot) as usize]
-    }
-
-    /// The best `count` of these slots by second code; `estimates` are the bases of their clusters.
-    fn second(&self, slots: Vec<u32>, mut estimates: Vec<f32>, count: usize) -> Vec<Estimate> {
+    /// The best `count` of these slots by second code.
+    fn second(&mut self, slots: Vec<u32>, count: usize) -> Vec<Estimate> {
+        self.bases.ensure(&self.query, self.codes, slots.iter().map(|slot| self.codes.cluster_of(*slot)));
+        let mut estimates: Vec<f32> = slots.iter().map(|slot| self.bases.of(self.codes.cluster_of(*slot))).collect();
         self.query.second(self.codes, &slots, &mut estimates);
-        let mut best: Vec<(u32, f32)> = Vec::with_capacity(slots.len().min(2 * count + 32));
+        let mut best: Vec<Ranked> = Vec::with_capacity(slots.len().min(2 * count + 32));
         let mut floor = f32::NEG_INFINITY;
-        for one in slots.into_iter().zip(estimates).filter(|(_, estimate)| !estimate.is_nan()) {
-            if one.1 >= floor {
-                best.push(one);
+        for (slot, estimate) in slots.into_iter().zip(estimates).filter(|(_, estimate)| !estimate.is_nan()) {
+            if estimate >= floor {
+                best.push(Ranked::new(slot, estimate));
                 if best.len() >= 2 * count + 32 {
-                    floor = self.cut(&mut best, count);
+                    floor = leave_best(&mut best, count).unwrap_or(floor);
                 }
             }
         }
-        self.cut(&mut best, count);
+        leave_best(&mut best, count);
         let unit = self.query.unit();
-        best.into_iter().map(|(slot, estimate)| Estimate { estimate: estimate * unit, ordinal: self.codes.ordinal(slot) }).collect()
+        best.into_iter().map(|one| Estimate { estimate: one.score() * unit, ordinal: self.codes.ordinal(one.number()) }).collect()
     }
 }

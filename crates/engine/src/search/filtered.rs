@@ -10,16 +10,19 @@ use pinyon_model::SearchPlan;
 use super::{
     Run,
     coded::{DEVIATIONS, NEAREST_FIRST, Narrowed, STRAIN_MAX, Walk, reread},
+    nearest::{Ranked, leave_best, once_each},
 };
-use crate::filter::SlotSet;
+use crate::filter::PlaceSet;
 
 /// All that matches is asked for its second codes when it is no more than so many times what is scored exactly: few rows may lie anywhere.
 const FEW: usize = 16;
 /// What ranking one cluster costs, in scan codes.
 const RANK_COST: f64 = 4.0;
-/// A cluster is scanned when at least one in so many of its codes is of a matching row: a second code that lies beside others costs
+/// A cluster may be scanned when at least one in so many of its codes is of a matching row: a second code that lies beside others costs
 /// as much as so many scan codes.
-const SCAN_FROM_ONE_IN: u32 = 4;
+const SCAN_FROM_ONE_IN: u32 = 3;
+/// What a second code costs, in scan codes, that scan codes chose: it lies alone.
+const CHOSEN_COST: usize = 7;
 /// Codes that are scanned at a time: a cluster's last ones cost as much.
 const LANES: u32 = pinyon_kernels::SCAN_BLOCK_LANES as u32;
 
@@ -41,43 +44,41 @@ struct Reach {
 
 impl Run {
     /// What the scan codes and the filter leave for the second codes; `matching` vectors count.
-    pub(super) fn filtered(&self, walk: &mut Walk<'_>, set: &SlotSet, matching: u64) -> Narrowed {
+    pub(super) fn filtered(&self, walk: &mut Walk<'_>, set: &PlaceSet, matching: u64) -> Narrowed {
         let codes = walk.codes;
         let share = matching as f64 / f64::from(codes.vectors());
         let clusters = self.clusters(codes, codes.head().effort(self.search.top_k as f64 / share).0);
         if self.takes_all(walk, set, clusters) {
-            walk.rank(set.clusters());
             let ranked_us = self.now_us();
-            let mut taken = Taken::default();
+            let mut slots = Vec::new();
             for (at, cluster) in set.clusters().iter().enumerate() {
-                walk.take(set, at, *cluster, &mut taken);
+                walk.take(set, at, walk.codes.slots(*cluster).len(), &mut slots);
             }
-            let Taken { slots, bases } = taken;
-            return Narrowed { plan: SearchPlan::Direct, pool: slots.len(), slots, bases, ranked_us };
+            return Narrowed { plan: SearchPlan::Direct, pool: slots.len(), slots, ranked_us };
         }
-        walk.query.bases(codes, &mut walk.bases);
+        walk.bases.roughly(&walk.query, codes);
         let ranked_us = self.now_us();
         let reach = self.reach(walk, set, matching, clusters);
         let (_, pool) = codes.head().effort(self.search.top_k as f64 / reach.share);
         let pool = self.pool(pool * reach.share * reach.strain);
         let wanted = pool.min(usize::try_from(matching).unwrap_or(usize::MAX));
-        let Taken { slots, bases } = walk.visit(set, reach.least, pool, wanted);
-        Narrowed { plan: SearchPlan::Walk, pool, slots, bases, ranked_us }
+        let slots = walk.visit_selected(set, reach.least, pool, wanted);
+        Narrowed { plan: SearchPlan::Walk, pool, slots, ranked_us }
     }
 
     /// Whether asking the second codes of all that matches costs less than finding out where to look first.
-    fn takes_all(&self, walk: &Walk<'_>, set: &SlotSet, clusters: usize) -> bool {
+    fn takes_all(&self, walk: &Walk<'_>, set: &PlaceSet, clusters: usize) -> bool {
         let all = f64::from(walk.codes.clusters());
-        let each = f64::from(set.len()) * second_cost(set.density());
-        set.len() as usize <= FEW * reread(self.search.top_k)
+        let each = f64::from(set.vectors()) * second_cost(set.density());
+        set.vectors() as usize <= FEW * reread(self.search.top_k)
             || each + RANK_COST * set.clusters().len() as f64 <= RANK_COST * all + each * clusters as f64 / all
     }
 
     /// How far to look, if so many clusters are what it takes were matching rows spread evenly.
-    fn reach(&self, walk: &Walk<'_>, set: &SlotSet, matching: u64, clusters: usize) -> Reach {
-        let all = walk.bases.len() as f64;
+    fn reach(&self, walk: &Walk<'_>, set: &PlaceSet, matching: u64, clusters: usize) -> Reach {
+        let all = walk.bases.all().len() as f64;
         let share = matching as f64 / f64::from(walk.codes.vectors());
-        let mut bases = walk.bases.clone();
+        let mut bases = walk.bases.all().to_vec();
         let nth = |bases: &mut [f32], n: usize| *bases.select_nth_unstable_by(n - 1, |a, b| b.total_cmp(a)).1;
         let least = nth(&mut bases, clusters);
         let seen = walk.seen(set, least);
@@ -103,22 +104,17 @@ impl Run {
 }
 
 impl Walk<'_> {
-    /// The bases of these clusters alone.
-    fn rank(&mut self, clusters: &[u32]) {
-        self.query.bases_of(self.codes, clusters, &mut self.bases);
-    }
-
     /// How many selected rows lie in clusters with no lesser base.
-    fn seen(&self, set: &SlotSet, least: f32) -> f64 {
+    fn seen(&self, set: &PlaceSet, least: f32) -> f64 {
         // Without a branch, which could not be foretold.
-        let count = |(at, cluster): (usize, &u32)| set.count(at) * u32::from(self.bases[*cluster as usize] >= least);
+        let count = |(at, cluster): (usize, &u32)| set.count(at) * u32::from(self.bases.of(*cluster) >= least);
         f64::from(set.clusters().iter().enumerate().map(count).sum::<u32>())
     }
 
     /// The greatest base down to which so many selected rows lie.
-    fn base_that_shows(&self, set: &SlotSet, wanted: f64) -> f32 {
+    fn base_that_shows(&self, set: &PlaceSet, wanted: f64) -> f32 {
         let mut bases: Vec<(f32, u32)> =
-            set.clusters().iter().enumerate().map(|(at, cluster)| (self.bases[*cluster as usize], set.count(at))).collect();
+            set.clusters().iter().enumerate().map(|(at, cluster)| (self.bases.of(*cluster), set.count(at))).collect();
         bases.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
         let mut shown = 0.0;
         let last = bases.iter().find(|(_, count)| {
@@ -128,30 +124,42 @@ impl Walk<'_> {
         last.map_or(f32::NEG_INFINITY, |(base, _)| *base)
     }
 
-    /// The slots of matching rows in clusters down to a base: all of them where they are few, of the others the best `pool` by scan code.
-    /// So many as are `wanted`, from further away if need be: most of what is near may be dead.
-    fn visit(&mut self, set: &SlotSet, mut least: f32, pool: usize, wanted: usize) -> Taken {
-        let (mut taken, mut found) = (Taken::default(), Found::default());
+    /// The slots of matching rows in clusters down to a base, ascending: all of them where they are few, of the others the best `pool` by
+    /// scan code. So many as are `wanted`, from further away if need be: most of what is near may be dead.
+    fn visit_selected(&mut self, set: &PlaceSet, mut least: f32, pool: usize, wanted: usize) -> Vec<u32> {
+        let (mut taken, mut found) = (Vec::new(), Found { best: Vec::new(), floor: f32::NEG_INFINITY });
         let mut above = f32::INFINITY;
         loop {
             let mut dense: Vec<usize> = Vec::new();
             let near = self.between(set, least, above);
             for at in near.iter().copied() {
-                let cluster = set.clusters()[at];
-                let lanes = (self.codes.slots(cluster).len() as u32).next_multiple_of(LANES);
+                let lanes = (self.codes.places(set.clusters()[at]).len() as u32).next_multiple_of(LANES);
                 if set.count(at) * SCAN_FROM_ONE_IN < lanes {
-                    self.take(set, at, cluster, &mut taken);
+                    self.take(set, at, usize::MAX, &mut taken);
                 } else {
                     dense.push(at);
                 }
             }
+            if self.is_scan_in_vain(set, &dense, pool) {
+                dense.drain(..).for_each(|at| self.take(set, at, usize::MAX, &mut taken));
+            }
             self.scan_selected(set, &mut dense, pool, &mut found);
             if let Some((clusters, codes)) = &mut self.visited {
                 *clusters += near.len() as u64;
-                *codes += dense.iter().map(|at| self.codes.slots(set.clusters()[*at]).len() as u64).sum::<u64>();
+                *codes += dense.iter().map(|at| self.codes.places(set.clusters()[*at]).len() as u64).sum::<u64>();
             }
-            if taken.slots.len() + found.best.len() >= wanted || least == f32::NEG_INFINITY {
-                break;
+            let is_all = least == f32::NEG_INFINITY;
+            if taken.len() + found.best.len() >= wanted || is_all {
+                let mut best = found.best.clone();
+                once_each(&mut best);
+                leave_best(&mut best, pool);
+                let mut slots = taken.clone();
+                slots.extend(best.iter().map(|one| one.number()));
+                slots.sort_unstable();
+                slots.dedup();
+                if slots.len() >= wanted || is_all {
+                    return slots;
+                }
             }
             above = least;
             least = self.base_that_shows(set, 2.0 * self.seen(set, least) + wanted as f64);
@@ -159,18 +167,22 @@ impl Walk<'_> {
                 least = f32::NEG_INFINITY;
             }
         }
-        self.cut(&mut found.best, pool);
-        taken.bases.extend(found.best.iter().map(|(slot, _)| self.base_of(*slot)));
-        taken.slots.extend(found.best.iter().map(|(slot, _)| *slot));
-        taken
+    }
+
+    /// Whether scanning these clusters costs more than asking for the second codes of all that matches in them, because most of it would be
+    /// asked for its second code in any case.
+    fn is_scan_in_vain(&self, set: &PlaceSet, dense: &[usize], pool: usize) -> bool {
+        let matching: usize = dense.iter().map(|at| set.count(*at) as usize).sum();
+        let codes: usize = dense.iter().map(|at| self.codes.places(set.clusters()[*at]).len()).sum();
+        matching * SCAN_FROM_ONE_IN as usize <= codes + CHOSEN_COST * pool.min(matching)
     }
 
     /// The places in the set of the clusters from a base on, and below another.
-    fn between(&self, set: &SlotSet, least: f32, above: f32) -> Vec<usize> {
+    fn between(&self, set: &PlaceSet, least: f32, above: f32) -> Vec<usize> {
         let mut places = vec![0; set.clusters().len()];
         let mut count = 0;
         for (at, cluster) in set.clusters().iter().enumerate() {
-            let base = self.bases[*cluster as usize];
+            let base = self.bases.of(*cluster);
             // Without a branch, which could not be foretold.
             places[count] = at;
             count += usize::from((base >= least) & (base < above));
@@ -179,71 +191,60 @@ impl Walk<'_> {
         places
     }
 
-    /// Takes all that matches and is not dead of the cluster at `at`.
-    fn take(&self, set: &SlotSet, at: usize, cluster: u32, taken: &mut Taken) {
-        let from = taken.slots.len();
-        set.append(at, &self.codes.slots(cluster), &mut taken.slots);
+    /// Takes what matches and is not dead of the first `count` places of the cluster at `at`.
+    fn take(&self, set: &PlaceSet, at: usize, count: usize, taken: &mut Vec<u32>) {
+        let cluster = set.clusters()[at];
+        let (from, mut here) = (taken.len(), self.codes.places(cluster));
+        set.append(at, &here, taken);
+        here.end = here.start + count.min(here.len()) as u32;
+        let end = from + taken[from..].partition_point(|place| *place < here.end);
+        taken.truncate(end);
+        taken[from..].iter_mut().for_each(|place| *place = self.codes.slot_at(cluster, *place));
         if !self.dead.is_empty() {
             let mut kept = from;
-            for at in from..taken.slots.len() {
-                if self.is_live(taken.slots[at]) {
-                    taken.slots[kept] = taken.slots[at];
+            for at in from..taken.len() {
+                if self.is_live(taken[at]) {
+                    taken[kept] = taken[at];
                     kept += 1;
                 }
             }
-            taken.slots.truncate(kept);
+            taken.truncate(kept);
         }
-        taken.bases.resize(taken.slots.len(), self.bases[cluster as usize]);
     }
 
-    /// Scans these clusters, by their places in the set, and keeps the best `pool` of what matches and is not dead.
-    fn scan_selected(&self, set: &SlotSet, dense: &mut [usize], pool: usize, found: &mut Found) {
-        let base = |at: usize| self.bases[set.clusters()[at] as usize];
+    /// Scans these clusters, by their places in the set, and keeps the best `pool` of what matches and is not dead; as many places more, since
+    /// a slot may have two.
+    fn scan_selected(&mut self, set: &PlaceSet, dense: &mut [usize], pool: usize, found: &mut Found) {
+        self.bases.ensure(&self.query, self.codes, dense.iter().map(|at| set.clusters()[*at]));
+        let base = |at: usize| self.bases.of(set.clusters()[at]);
         // The nearest raise the floor; the rest are visited as they lie in memory, which reads ahead.
         if dense.len() > NEAREST_FIRST {
             let mut bases: Vec<f32> = dense.iter().map(|at| base(*at)).collect();
             let near = *bases.select_nth_unstable_by(NEAREST_FIRST - 1, |a, b| b.total_cmp(a)).1;
             dense.sort_by_key(|at| base(*at) < near);
         }
+        let mut hits = Vec::new();
         for (turn, at) in dense.iter().enumerate() {
             let cluster = set.clusters()[*at];
-            let before = found.best.len();
             if let Some(next) = dense.get(turn + 1) {
                 self.query.prefetch(self.codes, set.clusters()[*next]);
             }
-            self.query.scan(self.codes, cluster, base(*at), found.floor, &mut found.best);
-            let mut kept = before;
-            for one in before..found.best.len() {
-                if set.contains(*at, found.best[one].0) {
-                    found.best[kept] = found.best[one];
-                    kept += 1;
-                }
-            }
-            found.best.truncate(kept);
-            self.drop_dead(&mut found.best, before);
-            if found.best.len() >= 2 * pool + 32 {
-                found.floor = self.cut(&mut found.best, pool);
+            hits.clear();
+            self.query.scan(self.codes, cluster, base(*at), found.floor, &mut hits);
+            let selected = hits.iter().filter(|(place, _)| set.contains(*at, *place));
+            let ranked = selected.map(|(place, estimate)| Ranked::new(self.codes.slot_at(cluster, *place), *estimate));
+            found.best.extend(ranked.filter(|one| self.dead.is_empty() || self.is_live(one.number())));
+            if found.best.len() >= 4 * pool + 32 {
+                found.floor = leave_best(&mut found.best, 2 * pool).unwrap_or(found.floor);
             }
         }
+        leave_best(&mut found.best, 2 * pool);
     }
-}
-
-/// What goes on to the second codes: slots, and the bases of their clusters.
-#[derive(Default)]
-struct Taken {
-    slots: Vec<u32>,
-    bases: Vec<f32>,
 }
 
 /// What scan codes found.
 struct Found {
-    best: Vec<(u32, f32)>,
+    best: Vec<Ranked>,
     /// What is below has no chance any more.
     floor: f32,
-}
-
-impl Default for Found {
-    fn default() -> Self {
-        Self { best: Vec::new(), floor: f32::NEG_INFINITY }
-    }
 }

@@ -12,7 +12,7 @@ use roaring::RoaringBitmap;
 
 use super::*;
 use crate::{
-    filter::{SelectionKey, SlotSet},
+    filter::{PlaceSet, SelectionKey},
     segment::{
         Chance, Codes,
         tests::{Fixture, block_on},
@@ -129,30 +129,33 @@ proptest! {
     }
 
     #[test]
-    fn a_set_of_slots_is_what_it_was_made_of(one_in in prop::sample::select(vec![1usize, 2, 5, 12, 70, 900]), seed in any::<u64>()) {
+    fn a_set_of_places_is_what_it_was_made_of(one_in in prop::sample::select(vec![1usize, 2, 5, 12, 70, 900]), seed in any::<u64>()) {
         let codes = &segment().codes;
         let mut chance = Chance::new(seed);
         let ordinals: Vec<u32> = (0..codes.vectors()).filter(|_| chance.below(one_in) == 0).collect();
-        let set = SlotSet::new(codes, &ordinals);
-        prop_assert_eq!(set.len() as usize, ordinals.len());
-        let mut places = set.clusters().iter().enumerate();
-        let mut next = places.next();
+        let set = PlaceSet::new(codes, &ordinals);
+        prop_assert_eq!(set.vectors() as usize, ordinals.len());
+        let all = (0..codes.clusters()).flat_map(|cluster| codes.places(cluster).map(move |place| codes.ordinal(codes.slot_at(cluster, place))));
+        prop_assert_eq!(set.len() as usize, all.filter(|ordinal| ordinals.binary_search(ordinal).is_ok()).count());
+        let mut held = set.clusters().iter().enumerate();
+        let mut next = held.next();
         for cluster in 0..codes.clusters() {
-            let here = codes.slots(cluster);
-            let expected: Vec<u32> = here.clone().filter(|slot| ordinals.binary_search(&codes.ordinal(*slot)).is_ok()).collect();
+            let here = codes.places(cluster);
+            let ordinal = |place: u32| codes.ordinal(codes.slot_at(cluster, place));
+            let expected: Vec<u32> = here.clone().filter(|place| ordinals.binary_search(&ordinal(*place)).is_ok()).collect();
             let Some((at, _)) = next.filter(|(_, other)| **other == cluster) else {
                 prop_assert!(expected.is_empty(), "cluster {} is left out", cluster);
                 continue;
             };
-            let mut slots = Vec::new();
-            set.append(at, &here, &mut slots);
+            let mut places = Vec::new();
+            set.append(at, &here, &mut places);
             prop_assert_eq!(set.count(at) as usize, expected.len());
-            prop_assert!(here.clone().all(|slot| set.contains(at, slot) == expected.contains(&slot)));
-            prop_assert_eq!(slots, expected);
-            next = places.next();
+            prop_assert!(here.clone().all(|place| set.contains(at, place) == expected.contains(&place)));
+            prop_assert_eq!(places, expected);
+            next = held.next();
         }
         prop_assert!(next.is_none());
-        prop_assert!(set.bytes() <= SlotSet::bytes_at_most(ordinals.len(), codes.vectors() as usize), "{} bytes", set.bytes());
+        prop_assert!(set.bytes() <= PlaceSet::bytes_at_most(ordinals.len(), codes.vectors() as usize), "{} bytes", set.bytes());
     }
 }
 

@@ -5,11 +5,13 @@
 //! A segment with codes gives estimates instead; the best of those of all segments are then scored exactly, so that what is returned is
 //! exact in any case. A whole search runs on the pool, and gives the thread to others where it waits.
 
+mod bases;
 mod coded;
 mod dense;
 mod explain;
 mod filtered;
 mod memory;
+mod nearest;
 mod query;
 mod rerank;
 mod sparse;

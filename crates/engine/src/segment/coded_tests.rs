@@ -57,7 +57,7 @@ fn extents(plain: &[u8]) -> Vec<(Section, Range<usize>)> {
     let table = Table::decode(&plain[range(footer.table)], footer.table.offset).unwrap();
     let mut extents = Vec::new();
     for section in SECTIONS {
-        let own = range(table.get(section).unwrap());
+        let Some(own) = table.get(section).map(range) else { continue };
         if [Section::ScanCodes, Section::SecondCodes].contains(&section) {
             let blocks = Directory::decode(&plain[own.clone()], footer.table.offset).unwrap();
             extents.extend(blocks.iter().map(|block| (section, range(block.extent))));
@@ -115,6 +115,7 @@ struct Stored {
     head: Head,
     mean: Vec<u8>,
     sizes: Vec<u8>,
+    spilled: Vec<u8>,
     centers: Vec<u8>,
     rows: Vec<u8>,
     scan: Vec<u8>,
@@ -125,7 +126,16 @@ impl Stored {
     fn codes(self) -> Result<Codes, Malformed> {
         let aligned = |bytes: &[u8]| Aligned::from(bytes);
         let (centers, scan, second) = (aligned(&self.centers), aligned(&self.scan), Some(aligned(&self.second)));
-        Codes::new(codes::Parts { head: self.head, mean: self.mean, sizes: self.sizes, centers, rows: self.rows, scan, second })
+        Codes::new(codes::Parts {
+            head: self.head,
+            mean: self.mean,
+            sizes: self.sizes,
+            spilled: self.spilled,
+            centers,
+            rows: self.rows,
+            scan,
+            second,
+        })
     }
 }
 
@@ -142,7 +152,7 @@ fn stored(metric: Metric, dimension: usize, count: u64) -> Stored {
         second.extend(encoded.second);
     }
     let head = plan.calibrate(Aligned::from(&scan[..]), rows.clone()).unwrap();
-    Stored { head, mean: plan.mean(), sizes: plan.sizes(), centers: plan.centers(), rows, scan, second }
+    Stored { head, mean: plan.mean(), sizes: plan.sizes(), spilled: plan.spilled(), centers: plan.centers(), rows, scan, second }
 }
 
 #[test]
@@ -169,6 +179,21 @@ fn what_contradicts_itself_is_refused() {
         let size = u32::from_le_bytes(*stored.sizes.first_chunk().unwrap());
         stored.sizes[..4].copy_from_slice(&(size + 1).to_le_bytes());
     });
+    refused("a spilled vector that is not there", &|stored| {
+        let last = stored.spilled.len() - 4;
+        stored.spilled[last..].copy_from_slice(&good.head.vectors.to_le_bytes());
+    });
+    refused("more spilled vectors than vectors", &|stored| {
+        (0..good.head.vectors).for_each(|_| stored.spilled.extend_from_slice(&0u32.to_le_bytes()));
+    });
+    refused("a cluster that is spilled too many", &|stored| stored.spilled[..4].copy_from_slice(&u32::MAX.to_le_bytes()));
+    refused("a cluster that is spilled one less", &|stored| {
+        let at = stored.spilled.as_chunks::<4>().0.iter().position(|count| *count != [0; 4]).unwrap() * 4;
+        let count = u32::from_le_bytes(*stored.spilled[at..].first_chunk().unwrap());
+        stored.spilled[at..at + 4].copy_from_slice(&(count - 1).to_le_bytes());
+    });
+    refused("spilled vectors without an end", &|stored| stored.spilled.truncate(4 * good.head.clusters as usize - 4));
+    refused("no spilled vectors where blocks hold them", &|stored| stored.spilled.clear());
     refused("a mean that is no number", &|stored| stored.mean[..4].copy_from_slice(&f32::NAN.to_le_bytes()));
     for less in [1, 4, 32] {
         refused("a mean cut short", &|stored| stored.mean.truncate(good.mean.len() - less.max(4)));
@@ -208,7 +233,7 @@ proptest! {
     #[test]
     fn any_bytes_can_be_searched(
         metric in prop::sample::select(vec![Metric::Cosine, Metric::Euclidean, Metric::Dotproduct]),
-        changes in prop::collection::vec((0usize..6, any::<prop::sample::Index>(), any::<u8>()), 0..40),
+        changes in prop::collection::vec((0usize..7, any::<prop::sample::Index>(), any::<u8>()), 0..40),
         head in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..2),
     ) {
         let mut bad = stored(metric, 2, 70);
@@ -221,6 +246,7 @@ proptest! {
                 2 => &mut bad.centers,
                 3 => &mut bad.rows,
                 4 => &mut bad.scan,
+                5 => &mut bad.spilled,
                 _ => &mut bad.second,
             };
             *at.get_mut(part) = to;
@@ -239,7 +265,9 @@ proptest! {
 mod golden {
     use super::*;
 
-    const PLAIN: &[u8] = include_bytes!("../../tests/golden/segment-1-codes.plain");
+    /// Before vectors were spilled, and with that.
+    const FIRST: &[u8] = include_bytes!("../../tests/golden/segment-1-codes.plain");
+    const SPILLED: &[u8] = include_bytes!("../../tests/golden/segment-1-spilled.plain");
     const DIMENSION: u32 = 8;
 
     fn expected(query: &DenseVector, top_k: usize) -> Vec<(String, f32)> {
@@ -256,14 +284,21 @@ mod golden {
 
     #[tokio::test]
     async fn a_coded_segment_is_still_read_and_searched() {
+        for (plain, spilled) in [(FIRST, false), (SPILLED, true)] {
+            is_read_and_searched(plain, spilled).await;
+        }
+    }
+
+    async fn is_read_and_searched(plain: &[u8], spilled: bool) {
         let fixture = Fixture::new();
-        let reader = fixture.open(fixture.seal(PLAIN).await).await.unwrap();
+        let reader = fixture.open(fixture.seal(plain).await).await.unwrap();
         reader.verify().await.unwrap();
         let all = records(200, DIMENSION.into());
         let rows: Vec<u32> = (0..reader.rows()).collect();
         assert_eq!(reader.records(&rows, super::super::Parts::ALL).await.unwrap(), all);
         let codes = reader.codes().await.unwrap().unwrap();
         assert_eq!((codes.vectors(), codes.clusters() > 1, codes.head().bits), (180, true, CodeBits::Eight));
+        assert_eq!(codes.all_places() > 180, spilled);
         let (mut found, mut wanted) = (0, 0);
         for n in 0..20 {
             let query = DenseVector::new((0..DIMENSION.into()).map(|i| value(500_000 + n * 97 + i)).collect::<Vec<_>>()).unwrap();
@@ -284,20 +319,20 @@ mod golden {
         let fixture = Fixture::new();
         let plain = fixture.plain(write(&fixture, &records(200, DIMENSION.into()), DIMENSION, Metric::Cosine).await).await;
         if std::env::var_os("PINYON_WRITE_GOLDEN").is_some() {
-            std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/segment-1-codes.plain"), &plain).unwrap();
+            std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/segment-1-spilled.plain"), &plain).unwrap();
         }
         let length = |plain, section| -> usize {
             extents(plain).into_iter().filter(|(other, _)| *other == section).map(|(_, range): (_, Range<usize>)| range.len()).sum()
         };
         // What hangs on the number of vectors alone.
         for section in [Section::CodedVectors, Section::SecondCodes] {
-            assert_eq!(length(&plain, section), length(PLAIN, section), "{}", section.name());
+            assert_eq!(length(&plain, section), length(SPILLED, section), "{}", section.name());
         }
         let decoded = |plain: &[u8]| {
             let (_, range) = extents(plain).into_iter().find(|(section, _)| *section == Section::CodesHead).unwrap();
             Head::decode(&plain[range]).unwrap()
         };
-        let (now, then) = (decoded(&plain), decoded(PLAIN));
+        let (now, then) = (decoded(&plain), decoded(SPILLED));
         assert_eq!(
             (now.seed, now.metric, now.bits, now.padded, now.vectors),
             (then.seed, then.metric, then.bits, then.padded, then.vectors)

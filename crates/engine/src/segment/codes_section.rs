@@ -32,6 +32,7 @@ pub(super) async fn write(out: &mut Output, table: &mut Table, builder: Option<C
     }
     out.section(table, Section::Clusters, &[plan.mean(), plan.sizes()].concat()).await?;
     out.section(table, Section::Centers, &plan.centers()).await?;
+    out.section(table, Section::Spilled, &plan.spilled()).await?;
     out.section(table, Section::CodedVectors, &rows).await?;
     let head = compute(move || plan.calibrate(scan, rows)).await?;
     let head = head.map_err(|_| Error::internal("Codes that were just made do not fit together"))?;
@@ -50,9 +51,17 @@ async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
     tokio::task::spawn_blocking(work).await.map_err(|_| Error::internal("Making the codes of a segment failed unexpectedly"))
 }
 
-/// The sections that codes are kept in: a segment has all of them or none.
-pub(super) const SECTIONS: [Section; 6] =
-    [Section::CodesHead, Section::Clusters, Section::Centers, Section::CodedVectors, Section::ScanCodes, Section::SecondCodes];
+/// The sections that codes are kept in: a segment has all of them or none, but for that of spilled vectors, which may be missing: then none
+/// are.
+pub(super) const SECTIONS: [Section; 7] = [
+    Section::CodesHead,
+    Section::Clusters,
+    Section::Centers,
+    Section::CodedVectors,
+    Section::ScanCodes,
+    Section::SecondCodes,
+    Section::Spilled,
+];
 
 /// Puts the codes of a segment together from what its sections hold, against which their checksums were held and nothing else.
 pub(super) fn decode(stored: Stored<'_>, dense: &DenseLayout) -> Result<Codes, (Section, Malformed)> {
@@ -65,6 +74,7 @@ pub(super) fn decode(stored: Stored<'_>, dense: &DenseLayout) -> Result<Codes, (
         head,
         mean: mean.to_vec(),
         sizes: sizes.to_vec(),
+        spilled: stored.spilled,
         centers: stored.centers,
         rows: stored.rows,
         scan: stored.scan,
@@ -77,6 +87,7 @@ pub(super) fn decode(stored: Stored<'_>, dense: &DenseLayout) -> Result<Codes, (
 pub(super) struct Stored<'a> {
     pub(super) head: &'a [u8],
     pub(super) clusters: &'a [u8],
+    pub(super) spilled: Vec<u8>,
     pub(super) centers: Aligned,
     pub(super) rows: Vec<u8>,
     pub(super) scan: Aligned,
@@ -101,11 +112,15 @@ impl SegmentReader {
             return Ok(None);
         }
         let (head, clusters) = (self.whole(Section::CodesHead).await?, self.whole(Section::Clusters).await?);
+        let spilled = match self.table.get(Section::Spilled) {
+            Some(_) => self.whole(Section::Spilled).await?.to_vec(),
+            None => Vec::new(),
+        };
         let centers = Aligned::from(&self.whole(Section::Centers).await?[..]);
         let rows = self.whole(Section::CodedVectors).await?.to_vec();
         let scan = self.blocks(Section::ScanCodes).await?;
         let second = self.blocks(Section::SecondCodes).await?;
-        let codes = decode(Stored { head: &head, clusters: &clusters, centers, rows, scan, second }, self.dense());
+        let codes = decode(Stored { head: &head, clusters: &clusters, spilled, centers, rows, scan, second }, self.dense());
         Ok(Some(Arc::new(codes.map_err(|(section, m)| self.damaged(section, m))?)))
     }
 

@@ -65,10 +65,12 @@ pub(crate) enum Section {
     SecondCodes = 19,
     /// Blocked: for groups of rows, an order in which rows with the same indices lie together.
     ImpactOrder = 20,
+    /// The slots that lie in the scan blocks of a second cluster too.
+    Spilled = 21,
 }
 
 impl Section {
-    const ALL: [Section; 20] = [
+    const ALL: [Section; 21] = [
         Section::Statistics,
         Section::Ids,
         Section::Lsns,
@@ -89,6 +91,7 @@ impl Section {
         Section::ScanCodes,
         Section::SecondCodes,
         Section::ImpactOrder,
+        Section::Spilled,
     ];
 
     /// What a message calls it.
@@ -114,6 +117,7 @@ impl Section {
             Section::ScanCodes => "scan codes",
             Section::SecondCodes => "second codes",
             Section::ImpactOrder => "impact order",
+            Section::Spilled => "spilled vectors",
         }
     }
 

@@ -46,6 +46,7 @@ pub(crate) fn segment(data: &[u8]) {
     let stored = Stored {
         head: whole(Section::CodesHead),
         clusters: whole(Section::Clusters),
+        spilled: whole(Section::Spilled).to_vec(),
         centers: Aligned::from(whole(Section::Centers)),
         rows: whole(Section::CodedVectors).to_vec(),
         scan: Aligned::from(&blocks(Section::ScanCodes)[..]),
@@ -66,8 +67,9 @@ fn codes(data: &[u8]) -> Result<(), Malformed> {
     let (vectors, clusters) = (head.vectors, head.clusters);
     let (mean, sizes) = (take(head.padded, 4), take(clusters, 4));
     let centers = Aligned::from(&take(clusters, head.row_bytes(pinyon_kernels::CodeBits::Eight))[..]);
+    let spilled = if head.seed % 2 == 0 { Vec::new() } else { [take(clusters, 4), take(vectors / 2, 4)].concat() };
     let (rows, second) = (take(vectors, 4), Some(Aligned::from(&take(vectors, head.row_bytes(head.bits))[..])));
-    let codes = Codes::new(Parts { head, mean, sizes, centers, rows, scan: Aligned::from(rest), second })?;
+    let codes = Codes::new(Parts { head, mean, sizes, spilled, centers, rows, scan: Aligned::from(rest), second })?;
     search(&codes);
     Ok(())
 }
@@ -77,12 +79,19 @@ pub(super) fn search(codes: &Codes) {
     let kernels = pinyon_kernels::Kernels::detect();
     let query = CodeQuery::new(kernels, codes, &codes.rotation().rotated(kernels, &[1.0, -2.0], 1.0));
     let mut bases = Vec::new();
-    query.bases(codes, &mut bases);
+    query.bases(codes, codes.all_centers(), &mut bases);
+    let _ = (query.rough_bases(codes, 1), query.rough_bases(codes, codes.clusters() as usize));
     assert_eq!(bases.len(), codes.clusters() as usize);
     let mut found = Vec::new();
     (0..codes.clusters()).zip(&bases).for_each(|(cluster, base)| query.scan(codes, cluster, *base, f32::NEG_INFINITY, &mut found));
     let slots: Vec<u32> = codes.slot_of().to_vec();
-    assert!(found.iter().all(|(slot, _)| codes.ordinal(*slot) < codes.vectors()));
+    for (place, _) in found {
+        let cluster = codes.cluster_at(place);
+        let ordinal = codes.ordinal(codes.slot_at(cluster, place));
+        assert!(codes.places(cluster).contains(&place) && ordinal < codes.vectors());
+        // A damaged segment may spill a vector twice; it is then known in its last place.
+        assert!(codes.places_of(ordinal).all(|place| codes.ordinal(codes.slot_at(codes.cluster_at(place), place)) == ordinal));
+    }
     assert!((0..).zip(&slots).all(|(ordinal, slot)| codes.ordinal(*slot) == ordinal));
     let mut estimates: Vec<f32> = slots.iter().map(|slot| bases[codes.cluster_of(*slot) as usize]).collect();
     query.second(codes, &slots, &mut estimates);

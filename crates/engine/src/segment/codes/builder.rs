@@ -23,10 +23,10 @@ pub(crate) struct CodesFrom {
     pub(crate) clustered: usize,
 }
 
-/// Clusters have no fewer vectors than this on average.
-const MEMBERS_MIN: usize = 64;
+/// Clusters have no fewer vectors of their own than this on average.
+const MEMBERS_MIN: usize = 40;
 /// Clusters grow in number with the square root of the vectors, times this.
-const PER_ROOT: f64 = 3.5;
+const PER_ROOT: f64 = 7.0;
 /// About how many bytes of second codes a batch makes.
 const BATCH_BYTES: usize = 768 << 10;
 
@@ -104,7 +104,7 @@ impl CodesPlan {
     }
     /// Bytes of all scan codes.
     pub(crate) fn scan_bytes(&self) -> usize {
-        let blocks = |cluster: &Cluster| cluster.members.len().div_ceil(SCAN_BLOCK_LANES);
+        let blocks = |cluster: &Cluster| (cluster.members.len() + cluster.spilled.len()).div_ceil(SCAN_BLOCK_LANES);
         self.clusters.iter().map(blocks).sum::<usize>() * scan_block_bytes(self.vectors.padded())
     }
     /// The first slot of a batch.
@@ -123,6 +123,15 @@ impl CodesPlan {
     pub(crate) fn sizes(&self) -> Vec<u8> {
         self.clusters.iter().flat_map(|cluster| (cluster.members.len() as u32).to_le_bytes()).collect()
     }
+    /// How many slots each cluster holds beside its own, and which, as stored.
+    pub(crate) fn spilled(&self) -> Vec<u8> {
+        let mut slot_of = vec![0u32; self.vectors.len()];
+        let members = self.clusters.iter().flat_map(|cluster| &cluster.members);
+        (0..).zip(members).for_each(|(slot, number)| slot_of[*number as usize] = slot);
+        let counts = self.clusters.iter().map(|cluster| cluster.spilled.len() as u32);
+        let slots = self.clusters.iter().flat_map(|cluster| &cluster.spilled).map(|number| slot_of[*number as usize]);
+        counts.chain(slots).flat_map(u32::to_le_bytes).collect()
+    }
     /// The centres' codes, as stored.
     pub(crate) fn centers(&self) -> Vec<u8> {
         encode_centers(&self.vectors, &self.clusters)
@@ -131,7 +140,8 @@ impl CodesPlan {
     /// The head, calibrated on the scan codes and rows of all batches. Takes seconds of all cores.
     pub(crate) fn calibrate(&self, scan: Aligned, rows: Vec<u8>) -> Result<Head, Malformed> {
         let (mean, sizes, centers) = (self.mean(), self.sizes(), Aligned::from(&self.centers()[..]));
-        let codes = Codes::new(Parts { head: self.head.clone(), mean, sizes, centers, rows, scan, second: None })?;
+        let spilled = self.spilled();
+        let codes = Codes::new(Parts { head: self.head.clone(), mean, sizes, spilled, centers, rows, scan, second: None })?;
         Ok(Head { calibration: calibrate(&self.vectors, &codes, SEED), ..self.head.clone() })
     }
 }

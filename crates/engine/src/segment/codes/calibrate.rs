@@ -44,10 +44,12 @@ pub(crate) fn calibrate(vectors: &Vectors, codes: &Codes, seed: u64) -> Vec<Cali
     let mut all = probes.into_inner().unwrap_or_else(PoisonError::into_inner);
     parallel::for_each(all.chunks_mut(AT_ONCE), |probes| neighbours(vectors, most, probes));
     let all = all;
+    let mut second_of = vec![None; vectors.len()];
+    (0..codes.clusters()).for_each(|cluster| codes.spilled(cluster).iter().for_each(|slot| second_of[*slot as usize] = Some(cluster)));
     let place = |k: u32| ks.iter().position(|other| *other == k).unwrap_or(0);
     let some = |k: u32| all.iter().take((NEIGHBOURS / k as usize).max(8));
     parallel::for_each(ks.iter().flat_map(|k| some(*k).map(move |probe| (*k, probe))), |(k, probe)| {
-        let seen = cluster_ranks(vectors, codes, probe, k as usize);
+        let seen = cluster_ranks(vectors, codes, &second_of, probe, k as usize);
         ranks.lock().unwrap_or_else(PoisonError::into_inner)[place(k)].0.extend(seen);
     });
     let mut measured = ranks.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -59,7 +61,13 @@ pub(crate) fn calibrate(vectors: &Vectors, codes: &Codes, seed: u64) -> Vec<Cali
     });
     let measured = ranks.into_inner().unwrap_or_else(PoisonError::into_inner);
     let points = ks.iter().zip(clusters).zip(measured);
-    points.map(|((k, clusters), (_, mut pool))| Calibrated { k: *k, clusters, pool: (quantile(&mut pool, IN_POOL) + 1).max(*k) }).collect()
+    points
+        .map(|((k, clusters), (_, mut pool))| Calibrated {
+            k: *k,
+            clusters,
+            pool: (quantile(&mut pool, IN_POOL) + 1).max(*k).min(codes.vectors()),
+        })
+        .collect()
 }
 
 /// The number below or at which this share of the numbers lies.
@@ -131,7 +139,7 @@ fn neighbours(vectors: &Vectors, most: usize, probes: &mut [Probe]) {
 /// The clusters by nearness to a query.
 fn nearest_clusters(query: &CodeQuery, codes: &Codes) -> (Vec<u32>, Vec<f32>) {
     let mut bases = Vec::new();
-    query.bases(codes, &mut bases);
+    query.bases(codes, codes.all_centers(), &mut bases);
     let mut order: Vec<u32> = codes.all_centers().to_vec();
     order.sort_unstable_by(|a, b| bases[*b as usize].total_cmp(&bases[*a as usize]).then(a.cmp(b)));
     (order, bases)
@@ -147,12 +155,13 @@ fn code_query(vectors: &Vectors, codes: &Codes, probe: &Probe) -> CodeQuery {
 }
 
 /// For each of the best `k` the how-manyeth nearest cluster it is in.
-fn cluster_ranks(vectors: &Vectors, codes: &Codes, probe: &Probe, k: usize) -> Vec<u32> {
+fn cluster_ranks(vectors: &Vectors, codes: &Codes, second_of: &[Option<u32>], probe: &Probe, k: usize) -> Vec<u32> {
     let (order, _) = nearest_clusters(&code_query(vectors, codes, probe), codes);
     let mut rank = vec![0u32; order.len()];
     (0..).zip(&order).for_each(|(at, cluster)| rank[*cluster as usize] = at);
-    let cluster = |number: &u32| codes.cluster_of(codes.slot_of()[*number as usize]);
-    probe.neighbours.iter().take(k).map(|number| rank[cluster(number) as usize]).collect()
+    let cluster = |slot: u32| rank[codes.cluster_of(slot) as usize];
+    let nearer = |slot: u32| second_of[slot as usize].map_or(cluster(slot), |second| cluster(slot).min(rank[second as usize]));
+    probe.neighbours.iter().take(k).map(|number| nearer(codes.slot_of()[*number as usize])).collect()
 }
 
 /// For each of the best `k` that lie in the nearest `clusters`, how many of the vectors there have a better estimate by scan code.
@@ -161,13 +170,21 @@ fn pool_ranks(vectors: &Vectors, codes: &Codes, probe: &Probe, k: usize, cluster
     let (order, bases) = nearest_clusters(&query, codes);
     let mut scanned = Vec::new();
     for cluster in order.iter().take(clusters as usize) {
+        let before = scanned.len();
         query.scan(codes, *cluster, bases[*cluster as usize], f32::NEG_INFINITY, &mut scanned);
+        scanned[before..].iter_mut().for_each(|(place, _)| *place = codes.slot_at(*cluster, *place));
     }
     let mut wanted: Vec<u32> = probe.neighbours.iter().take(k).map(|number| codes.slot_of()[*number as usize]).collect();
     wanted.sort_unstable();
     let own = codes.slot_of()[probe.own as usize];
-    let mut found: Vec<f32> =
-        scanned.iter().filter(|(slot, _)| wanted.binary_search(slot).is_ok()).map(|(_, estimate)| *estimate).collect();
+    // What lies in two clusters is found where its estimate is the better one.
+    let mut best = vec![f32::NEG_INFINITY; wanted.len()];
+    for (slot, estimate) in &scanned {
+        if let Ok(at) = wanted.binary_search(slot) {
+            best[at] = best[at].max(*estimate);
+        }
+    }
+    let mut found: Vec<f32> = best.into_iter().filter(|estimate| *estimate > f32::NEG_INFINITY).collect();
     found.sort_unstable_by(f32::total_cmp);
     // better[n]: how many estimates lie between the nth and the next of those that are looked for.
     let mut better = vec![0u32; found.len() + 1];

@@ -95,26 +95,68 @@ pub(crate) fn encode(vectors: &Vectors, bits: CodeBits, clusters: &[Cluster]) ->
     for cluster in clusters {
         let mut residual =
             Residual { metric: vectors.metric(), center: &cluster.center, values: vec![0.0; padded], norm_squared: 0.0, along_center: 0.0 };
-        for members in cluster.members.chunks(SCAN_BLOCK_LANES) {
-            let mut signs = vec![0u8; members.len() * padded / 8];
-            let mut factors = [Factors { addend: f32::NEG_INFINITY, factor: 0.0 }; SCAN_BLOCK_LANES];
-            for ((member, signs), factors) in members.iter().zip(signs.chunks_exact_mut(padded / 8)).zip(&mut factors) {
-                vectors.read(*member, &mut residual.values);
+        let entries: Vec<u32> = cluster.members.iter().chain(&cluster.spilled).copied().collect();
+        let mut members = cluster.members.len();
+        for entries in entries.chunks(SCAN_BLOCK_LANES) {
+            let mut signs = vec![0u8; entries.len() * padded / 8];
+            let mut factors = [NO_VECTOR; SCAN_BLOCK_LANES];
+            for ((entry, signs), factors) in entries.iter().zip(signs.chunks_exact_mut(padded / 8)).zip(&mut factors) {
+                vectors.read(*entry, &mut residual.values);
                 residual.set();
                 *factors = scan_code(&residual, signs);
+                if members == 0 {
+                    continue;
+                }
+                members -= 1;
                 let quantized = vectors.kernels().quantize(bits, &residual.values, &mut code);
                 let second = residual.factors(f64::from(quantized.norm_dot), grid_dot(bits, &code, &cluster.center));
                 out.second.extend_from_slice(&code);
                 put(&mut out.second, second);
-                out.rows.extend_from_slice(&member.to_le_bytes());
+                out.rows.extend_from_slice(&entry.to_le_bytes());
             }
-            let start = out.scan.len();
-            out.scan.resize(start + 4 * padded, 0);
-            pack_scan_block(&signs.chunks_exact(padded / 8).collect::<Vec<_>>(), padded, &mut out.scan[start..]);
-            factors.iter().for_each(|f| out.scan.extend_from_slice(&f.addend.to_le_bytes()));
-            factors.iter().for_each(|f| out.scan.extend_from_slice(&f.factor.to_le_bytes()));
-            debug_assert_eq!(out.scan.len() - start, scan_block_bytes(padded));
+            put_block(&mut out.scan, padded, &signs, &factors);
         }
+    }
+    out
+}
+
+/// Of a lane that no vector is in.
+const NO_VECTOR: Factors = Factors { addend: f32::NEG_INFINITY, factor: 0.0 };
+
+/// Appends a scan block of as many vectors as there are signs for.
+fn put_block(out: &mut Vec<u8>, padded: usize, signs: &[u8], factors: &[Factors; SCAN_BLOCK_LANES]) {
+    let start = out.len();
+    out.resize(start + 4 * padded, 0);
+    pack_scan_block(&signs.chunks_exact(padded / 8).collect::<Vec<_>>(), padded, &mut out[start..]);
+    factors.iter().for_each(|f| out.extend_from_slice(&f.addend.to_le_bytes()));
+    factors.iter().for_each(|f| out.extend_from_slice(&f.factor.to_le_bytes()));
+    debug_assert_eq!(out.len() - start, scan_block_bytes(padded));
+}
+
+/// The scan codes of centres in this order, made of their rows of 8-bit codes: enough to tell which of many may be among the nearest.
+pub(super) fn scan_centers(padded: usize, rows: &[u8], order: &[u32]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(order.len().div_ceil(SCAN_BLOCK_LANES) * scan_block_bytes(padded));
+    let each = |center: &u32| &rows[*center as usize * (padded + 8)..][..padded + 8];
+    for rows in order.chunks(SCAN_BLOCK_LANES).map(|order| order.iter().map(each).collect::<Vec<_>>()) {
+        let mut signs = vec![0u8; rows.len() * padded / 8];
+        let mut factors = [NO_VECTOR; SCAN_BLOCK_LANES];
+        for ((row, signs), factors) in rows.iter().zip(signs.chunks_exact_mut(padded / 8)).zip(&mut factors) {
+            let (code, constants) = row.split_at(padded);
+            let constant = |at| constants.get(at..).and_then(|b| b.first_chunk()).map_or(0.0, |b| f32::from_le_bytes(*b));
+            let (addend, factor): (f32, f32) = (constant(0), constant(4));
+            let (mut squares, mut lengths) = (0f32, 0f32);
+            for (byte, code) in signs.iter_mut().zip(code.as_chunks::<8>().0) {
+                for (at, value) in code.iter().enumerate() {
+                    let point = f32::from(*value) - 127.5;
+                    *byte |= u8::from(point > 0.0) << at;
+                    squares += point * point;
+                    lengths += point.abs();
+                }
+            }
+            // No point is 0, so there is a length.
+            *factors = Factors { addend, factor: factor * squares / lengths };
+        }
+        put_block(&mut out, padded, &signs, &factors);
     }
     out
 }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use pinyon_kernels::Kernels;
 use pinyon_model::Metric;
 
-use super::{chance::Chance, parallel, vectors::Vectors};
+use super::{assign::nearest_centers, chance::Chance, parallel, vectors::Vectors};
 
 /// Rounds of a k-means.
 const ROUNDS: usize = 8;
@@ -18,32 +18,32 @@ const SAMPLE_EACH: usize = 192;
 /// Parts of the upper level among whose centres a vector's nearest is looked for.
 const PARTS_EACH: usize = 8;
 /// Vectors whose distances are computed together.
-const TILE: usize = 64;
+pub(super) const TILE: usize = 64;
 /// Vectors that a thread takes at a time.
-const CHUNK: usize = 4_096;
+pub(super) const CHUNK: usize = 4_096;
 /// A cluster of more than this many times the mean size is split.
 const SIZE_MAX_FACTOR: usize = 4;
 
 /// Centres, row-major, and what is needed to find the nearest.
-struct Centers {
-    padded: usize,
-    values: Vec<f32>,
+pub(super) struct Centers {
+    pub(super) padded: usize,
+    pub(super) values: Vec<f32>,
     /// Half of each squared norm: the nearest centre has the greatest `<v, c> - |c|²/2`.
-    halves: Vec<f32>,
+    pub(super) halves: Vec<f32>,
 }
 
 impl Centers {
-    fn new(padded: usize, values: Vec<f32>) -> Self {
+    pub(super) fn new(padded: usize, values: Vec<f32>) -> Self {
         let halves = values.chunks_exact(padded).map(|c| c.iter().map(|v| v * v).sum::<f32>() / 2.0).collect();
         Self { padded, values, halves }
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.halves.len()
     }
 
     /// For each of `rows` (row-major) calls `take` with its place and what it scores at each centre, greatest nearest.
-    fn score(&self, kernels: Kernels, rows: &[f32], mut take: impl FnMut(usize, &[f32])) {
+    pub(super) fn score(&self, kernels: Kernels, rows: &[f32], mut take: impl FnMut(usize, &[f32])) {
         let mut dots = vec![0.0; TILE * self.len()];
         for (tile, rows) in rows.chunks(TILE * self.padded).enumerate() {
             let count = rows.len() / self.padded;
@@ -57,7 +57,7 @@ impl Centers {
     }
 }
 
-fn greatest(scores: &[f32]) -> (usize, f32) {
+pub(super) fn greatest(scores: &[f32]) -> (usize, f32) {
     scores.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (n, s)| if *s > best.1 { (n, *s) } else { best })
 }
 
@@ -115,6 +115,14 @@ pub(crate) struct Cluster {
     pub(crate) center: Vec<f32>,
     /// Its vectors, ascending; at least one.
     pub(crate) members: Vec<u32>,
+    /// Vectors of other clusters that are to be found here too, ascending.
+    pub(crate) spilled: Vec<u32>,
+}
+
+impl Cluster {
+    fn distance(&self, row: &[f32]) -> f32 {
+        row.iter().zip(&self.center).map(|(a, b)| (a - b) * (a - b)).sum()
+    }
 }
 
 /// Cuts the vectors into about `k` clusters, none of which has more than a few times the mean size.
@@ -129,7 +137,21 @@ pub(crate) fn clusters(vectors: &Vectors, k: usize, seed: u64) -> Vec<Cluster> {
     if clusters.iter().any(|cluster| cluster.members.len() > most) {
         clusters = clusters.into_iter().flat_map(|cluster| split(vectors, cluster, most, seed)).collect();
     }
+    clusters.iter_mut().filter(|cluster| cluster.spilled.len() > most).for_each(|cluster| keep_nearest(vectors, cluster, most));
     clusters
+}
+
+/// Leaves the nearest `most` of what was spilled into a cluster.
+fn keep_nearest(vectors: &Vectors, cluster: &mut Cluster, most: usize) {
+    let mut row = vec![0f32; vectors.padded()];
+    let mut spilled: Vec<(f32, u32)> = Vec::with_capacity(cluster.spilled.len());
+    for number in &cluster.spilled {
+        vectors.read(*number, &mut row);
+        spilled.push((cluster.distance(&row), *number));
+    }
+    spilled.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    cluster.spilled = spilled.into_iter().take(most).map(|(_, number)| number).collect();
+    cluster.spilled.sort_unstable();
 }
 
 /// Puts vectors that lie far from every center into clusters among themselves.
@@ -139,7 +161,7 @@ fn apart(vectors: &Vectors, clusters: Vec<Cluster>, seed: u64) -> Vec<Cluster> {
         let mut row = vec![0f32; vectors.padded()];
         let mut distance = |member: &u32| -> f64 {
             vectors.read(*member, &mut row);
-            row.iter().zip(&cluster.center).map(|(a, b)| f64::from((a - b) * (a - b))).sum()
+            f64::from(cluster.distance(&row))
         };
         *place.lock().unwrap_or_else(PoisonError::into_inner) = cluster.members.iter().map(&mut distance).collect();
     });
@@ -157,7 +179,7 @@ fn apart(vectors: &Vectors, clusters: Vec<Cluster>, seed: u64) -> Vec<Cluster> {
         match kept.len() {
             0 => {}
             len if len == before => left.push(cluster),
-            _ => left.push(of(vectors, kept.into_iter().map(|(member, _)| *member).collect())),
+            _ => left.push(Cluster { spilled: cluster.spilled, ..of(vectors, kept.into_iter().map(|(member, _)| *member).collect()) }),
         }
     }
     out.sort_unstable();
@@ -184,11 +206,17 @@ fn two_levels(vectors: &Vectors, everything: &[u32], k: usize, seed: u64) -> Vec
         }
     });
     let lower: Vec<Centers> = lower.into_iter().map(|place| place.into_inner().unwrap_or_else(PoisonError::into_inner)).collect();
-    let members = nearest_centers(vectors, &nearest_parts, &lower);
-    let filled: Vec<Vec<u32>> = members.into_iter().filter(|members| !members.is_empty()).collect();
-    let clusters: Vec<Mutex<Option<Cluster>>> = filled.iter().map(|_| Mutex::new(None)).collect();
-    parallel::for_each(filled.into_iter().zip(&clusters), |(members, place)| {
-        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(of(vectors, members));
+    let mut members: Vec<(Vec<u32>, Vec<u32>)> = vec![Default::default(); lower.iter().map(Centers::len).sum()];
+    for (n, nearest) in (0..).zip(nearest_centers(vectors, &nearest_parts, &lower)) {
+        members[nearest.first as usize].0.push(n);
+        if let Some(second) = nearest.second {
+            members[second as usize].1.push(n);
+        }
+    }
+    members.retain(|(members, _)| !members.is_empty());
+    let clusters: Vec<Mutex<Option<Cluster>>> = members.iter().map(|_| Mutex::new(None)).collect();
+    parallel::for_each(members.into_iter().zip(&clusters), |((members, spilled), place)| {
+        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(Cluster { spilled, ..of(vectors, members) });
     });
     clusters.into_iter().filter_map(|place| place.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
 }
@@ -201,12 +229,12 @@ fn of(vectors: &Vectors, members: Vec<u32>) -> Cluster {
         sums.iter_mut().zip(&row).for_each(|(sum, value)| *sum += f64::from(*value));
     }
     let count = members.len().max(1) as f64;
-    Cluster { center: sums.into_iter().map(|sum| (sum / count) as f32).collect(), members }
+    Cluster { center: sums.into_iter().map(|sum| (sum / count) as f32).collect(), members, spilled: Vec::new() }
 }
 
-type Parts = [u16; PARTS_EACH];
+pub(super) type Parts = [u16; PARTS_EACH];
 /// No part.
-const NONE: u16 = u16::MAX;
+pub(super) const NONE: u16 = u16::MAX;
 
 /// For each vector the nearest parts, nearest first.
 fn nearest_parts(vectors: &Vectors, upper: &Centers) -> Vec<Parts> {
@@ -230,41 +258,6 @@ fn nearest_parts(vectors: &Vectors, upper: &Centers) -> Vec<Parts> {
     all
 }
 
-/// The members of each centre of each part: every vector goes to the nearest centre in the parts nearest to it.
-fn nearest_centers(vectors: &Vectors, nearest_parts: &[Parts], lower: &[Centers]) -> Vec<Vec<u32>> {
-    let padded = vectors.padded();
-    let firsts: Vec<u32> = lower.iter().scan(0, |next, part| Some(std::mem::replace(next, *next + part.len() as u32))).collect();
-    let mut best: Vec<(u32, f32)> = vec![(0, f32::NEG_INFINITY); vectors.len()];
-    parallel::for_each(best.chunks_mut(CHUNK).zip(nearest_parts.chunks(CHUNK)).enumerate(), |(chunk, (best, parts))| {
-        let first = (chunk * CHUNK) as u32;
-        let rows = vectors.gather(&(first..first + best.len() as u32).collect::<Vec<_>>());
-        let mut by_part: Vec<(u16, u32)> = (0..).zip(parts).flat_map(|(n, parts)| parts.map(|part| (part, n))).collect();
-        by_part.retain(|(part, _)| *part != NONE);
-        by_part.sort_unstable();
-        let mut tile = Vec::with_capacity(TILE * padded);
-        for same in by_part.chunk_by(|a, b| a.0 == b.0) {
-            let part = usize::from(same[0].0);
-            if lower[part].len() == 0 {
-                continue;
-            }
-            for group in same.chunks(TILE) {
-                tile.clear();
-                group.iter().for_each(|(_, n)| tile.extend_from_slice(&rows[*n as usize * padded..(*n as usize + 1) * padded]));
-                lower[part].score(vectors.kernels(), &tile, |at, scores| {
-                    let (center, score) = greatest(scores);
-                    let best = &mut best[group[at].1 as usize];
-                    if score > best.1 {
-                        *best = (firsts[part] + center as u32, score);
-                    }
-                });
-            }
-        }
-    });
-    let mut members = vec![Vec::new(); lower.iter().map(Centers::len).sum()];
-    best.iter().enumerate().for_each(|(n, (center, _))| members[*center as usize].push(n as u32));
-    members
-}
-
 /// Cuts a cluster of more than `most` members by a k-means of its own; where that does not help, because they are all alike, by
 /// their order, around one centre.
 fn split(vectors: &Vectors, cluster: Cluster, most: usize, seed: u64) -> Vec<Cluster> {
@@ -273,7 +266,15 @@ fn split(vectors: &Vectors, cluster: Cluster, most: usize, seed: u64) -> Vec<Clu
     }
     let k = cluster.members.len().div_ceil(most / 2);
     let parts = parted(vectors, &cluster.members, k, seed ^ cluster.members.len() as u64);
-    parts.into_iter().flat_map(|part| if part.members.len() > most { cut(part, most) } else { vec![part] }).collect()
+    let mut parts: Vec<Cluster> =
+        parts.into_iter().flat_map(|part| if part.members.len() > most { cut(part, most) } else { vec![part] }).collect();
+    let mut row = vec![0f32; vectors.padded()];
+    for number in cluster.spilled {
+        vectors.read(number, &mut row);
+        let nearest = parts.iter_mut().min_by(|a, b| a.distance(&row).total_cmp(&b.distance(&row)));
+        nearest.into_iter().for_each(|part| part.spilled.push(number));
+    }
+    parts
 }
 
 /// Cuts these vectors into at most `k` clusters by one k-means.
@@ -290,6 +291,6 @@ fn parted(vectors: &Vectors, members: &[u32], k: usize, seed: u64) -> Vec<Cluste
 }
 
 fn cut(cluster: Cluster, most: usize) -> Vec<Cluster> {
-    let piece = |members: &[u32]| Cluster { center: cluster.center.clone(), members: members.to_vec() };
+    let piece = |members: &[u32]| Cluster { center: cluster.center.clone(), members: members.to_vec(), spilled: Vec::new() };
     cluster.members.chunks(most).map(piece).collect()
 }

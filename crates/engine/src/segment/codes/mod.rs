@@ -2,6 +2,7 @@
 //!
 //! Made once, while a segment is written ([`CodesBuilder`]); kept in RAM while it is open and searched ([`Codes`]).
 
+mod assign;
 mod builder;
 mod calibrate;
 mod chance;

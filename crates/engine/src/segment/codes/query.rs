@@ -1,9 +1,14 @@
 //! A query as the codes of one segment are asked with it.
 
-use pinyon_kernels::{CodeBits, Kernels, ScanQuery, SecondQuery};
+use pinyon_kernels::{CodeBits, Kernels, SCAN_BLOCK_LANES, ScanQuery, SecondQuery, scan_block_bytes};
 use pinyon_model::Metric;
 
 use super::resident::Codes;
+
+/// Centers that tell what share of all comes to how much.
+const SAMPLED: usize = 256;
+/// So many deviations more of them than the share wanted are taken, so that it seldom is too few.
+const SPARE: f64 = 2.0;
 
 /// The query, moved as the segment's vectors are, quantized for both kinds of code.
 pub(crate) struct CodeQuery {
@@ -54,21 +59,38 @@ impl CodeQuery {
         self.unit
     }
 
-    /// The base of every cluster: the estimate of a member is this and what its own codes add. Greater is nearer.
-    pub(crate) fn bases(&self, codes: &Codes, bases: &mut Vec<f32>) {
-        let rows = codes.all_centers();
+    /// The bases of these clusters: the estimate of a member is its cluster's base and what its own codes add. Greater is nearer.
+    pub(crate) fn bases(&self, codes: &Codes, clusters: &[u32], bases: &mut Vec<f32>) {
         bases.clear();
-        bases.resize(rows.len(), self.constant);
-        estimate_rows(self.kernels, CodeBits::Eight, &self.centers, codes.centers(), rows, bases);
+        bases.resize(clusters.len(), self.constant);
+        estimate_rows(self.kernels, CodeBits::Eight, &self.centers, codes.centers(), clusters, bases);
     }
 
-    /// The bases of these clusters; negative infinity for all others.
-    pub(crate) fn bases_of(&self, codes: &Codes, clusters: &[u32], bases: &mut Vec<f32>) {
-        let mut some = vec![self.constant; clusters.len()];
-        estimate_rows(self.kernels, CodeBits::Eight, &self.centers, codes.centers(), clusters, &mut some);
-        bases.clear();
-        bases.resize(codes.all_centers().len(), f32::NEG_INFINITY);
-        clusters.iter().zip(some).for_each(|(cluster, base)| bases[*cluster as usize] = base);
+    /// About what the bases of the nearest `count` clusters are, and of some others: tells which of many are worth asking [`Self::bases`] for.
+    pub(crate) fn rough_bases(&self, codes: &Codes, count: usize) -> Vec<(u32, f32)> {
+        let (scan, order) = codes.center_scan();
+        let ask = |blocks: &[u8], floor, rough: &mut Vec<_>| {
+            rough.clear();
+            self.kernels.scan_codes(&self.scan, blocks, 0, self.constant, floor, rough);
+        };
+        let mut rough = Vec::with_capacity(4 * count.max(SAMPLED));
+        // What a few of them come to tells where the wanted share of all begins, or a little below.
+        let sampled = SAMPLED / SCAN_BLOCK_LANES * scan_block_bytes(self.scan.padded());
+        let wanted = SAMPLED as f64 * count as f64 / order.len() as f64;
+        let wanted = (wanted + SPARE * wanted.sqrt()) as usize;
+        if sampled < scan.len() && wanted < SAMPLED {
+            ask(&scan[..sampled], f32::MIN, &mut rough);
+            if let Some(last) = rough.len().checked_sub(1) {
+                let (_, (_, floor), _) = rough.select_nth_unstable_by(wanted.min(last), |a, b| b.1.total_cmp(&a.1));
+                let floor = *floor;
+                ask(scan, floor, &mut rough);
+            }
+        }
+        if rough.len() < count {
+            ask(scan, f32::MIN, &mut rough);
+        }
+        rough.iter_mut().for_each(|(place, _)| *place = order[*place as usize]);
+        rough
     }
 
     /// Adds to `estimates`, which hold the bases, what the second codes of `slots` say.
@@ -81,9 +103,13 @@ impl CodeQuery {
         self.kernels.prefetch(codes.scan(cluster));
     }
 
-    /// Scans the codes of a cluster, and appends the slots, with their estimates, that are not below `floor`.
+    /// Scans the codes of a cluster, and appends the places, with their estimates, that are not below `floor`.
     pub(crate) fn scan(&self, codes: &Codes, cluster: u32, base: f32, floor: f32, out: &mut Vec<(u32, f32)>) {
-        self.kernels.scan_codes(&self.scan, codes.scan(cluster), codes.slots(cluster).start, base, floor, out);
+        let (before, places) = (out.len(), codes.places(cluster));
+        self.kernels.scan_codes(&self.scan, codes.scan(cluster), places.start, base, floor, out);
+        // They come in order; last is what a damaged block may say that there is more.
+        let end = before + out[before..].partition_point(|(place, _)| *place < places.end);
+        out.truncate(end);
     }
 }
 

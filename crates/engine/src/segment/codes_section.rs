@@ -46,10 +46,24 @@ async fn encode(plan: &Arc<CodesPlan>, batch: usize) -> Result<Encoded> {
     compute(move || plan.encode(batch)).await
 }
 
-/// Runs what takes long away from the threads that others wait for.
+/// Runs what takes long away from the threads that others wait for, and behind them: on a thread of its own, which is served when no other
+/// wants the processor, as are those it starts. A pool's thread would keep that for whoever comes next, since only root can take it back.
 async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Error::internal("Making the codes of a segment failed unexpectedly"))
+    let failed = "Making the codes of a segment failed unexpectedly";
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let run = move || {
+        // Where it cannot be done, the work is done all the same.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::process::setpriority_process(None, NICE);
+        let _ = tell.send(work());
+    };
+    std::thread::Builder::new().name("pinyon-codes".to_owned()).spawn(run).map_err(|_| Error::internal(failed))?;
+    told.await.map_err(|_| Error::internal(failed))
 }
+
+/// How far behind others a thread stands that makes codes, of 19: a tenth of a share beside one that answers.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
 
 /// The sections that codes are kept in: a segment has all of them or none, but for that of spilled vectors, which may be missing: then none
 /// are.
@@ -146,5 +160,23 @@ impl SegmentReader {
             all.extend(&bytes);
         }
         Ok(all)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_stands_behind_and_nothing_else_does() {
+        let priority = || rustix::process::getpriority_process(None).unwrap();
+        let before = priority();
+        let (own, started) = compute(move || (priority(), std::thread::spawn(priority).join().unwrap())).await.unwrap();
+        assert_eq!((own, started, priority()), (NICE.max(before), NICE.max(before), before));
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_an_error() {
+        assert!(compute(|| panic!("no codes today")).await.is_err());
     }
 }

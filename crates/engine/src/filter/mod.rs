@@ -13,6 +13,24 @@ pub(crate) use selection::{Selection, SelectionKey};
 
 use pinyon_model::{Condition, Filter, Metadata, MetadataValue, Scalar};
 
+/// About what a filter takes in memory.
+pub(crate) fn bytes(filter: &Filter) -> usize {
+    let text = |scalar: &Scalar| if let Scalar::String(text) = scalar { text.len() } else { 0 };
+    size_of::<Filter>()
+        + match filter {
+            Filter::And(parts) | Filter::Or(parts) => parts.iter().map(bytes).sum(),
+            Filter::Not(part) => bytes(part),
+            Filter::Field(name, condition) => {
+                name.len()
+                    + match condition {
+                        Condition::Eq(scalar) | Condition::Ne(scalar) => text(scalar),
+                        Condition::In(list) | Condition::Nin(list) => list.iter().map(|scalar| size_of::<Scalar>() + text(scalar)).sum(),
+                        _ => 0,
+                    }
+            }
+        }
+}
+
 /// Whether a record with this metadata satisfies the filter.
 pub(crate) fn matches(filter: &Filter, metadata: &Metadata) -> bool {
     match filter {

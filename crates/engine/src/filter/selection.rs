@@ -85,7 +85,7 @@ impl Hash for SelectionKey {
 impl SelectionKey {
     /// Bytes that it occupies.
     pub(crate) fn weight_bytes(&self) -> usize {
-        size_of::<Self>() + weight(&self.filter)
+        size_of::<Self>() + super::bytes(&self.filter)
     }
 }
 
@@ -126,23 +126,6 @@ fn hash_scalar<H: Hasher>(scalar: &Scalar, state: &mut H) {
 /// Adding 0 turns -0 into 0, which it equals.
 fn hash_number<H: Hasher>(n: f64, state: &mut H) {
     (n + 0.0).to_bits().hash(state);
-}
-
-fn weight(filter: &Filter) -> usize {
-    let text = |scalar: &Scalar| if let Scalar::String(text) = scalar { text.len() } else { 0 };
-    let own = match filter {
-        Filter::And(parts) | Filter::Or(parts) => parts.iter().map(weight).sum(),
-        Filter::Not(part) => weight(part),
-        Filter::Field(name, condition) => {
-            name.len()
-                + match condition {
-                    Condition::Eq(scalar) | Condition::Ne(scalar) => text(scalar),
-                    Condition::In(list) | Condition::Nin(list) => list.iter().map(|scalar| size_of::<Scalar>() + text(scalar)).sum(),
-                    _ => 0,
-                }
-        }
-    };
-    size_of::<Filter>() + own
 }
 
 #[cfg(test)]

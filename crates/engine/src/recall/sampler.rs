@@ -10,10 +10,10 @@ use std::{
     },
 };
 
-use pinyon_model::{Condition, Filter, IndexId, Scalar};
+use pinyon_model::IndexId;
 use tokio::sync::Notify;
 
-use crate::{Clock, EngineSettings, namespace::Namespace, search::Search, segment::Chance, shared::Shared};
+use crate::{Clock, EngineSettings, filter, namespace::Namespace, search::Search, segment::Chance, shared::Shared};
 
 /// Samples of one index that wait.
 const OF_INDEX: usize = 32;
@@ -32,26 +32,8 @@ pub(crate) struct Sample {
 
 impl Sample {
     fn bytes(&self) -> usize {
-        self.search.query.dense_bytes() + self.search.filter.as_deref().map_or(0, filter_bytes)
+        self.search.query.dense_bytes() + self.search.filter.as_deref().map_or(0, filter::bytes)
     }
-}
-
-/// About what a filter takes in memory.
-fn filter_bytes(filter: &Filter) -> usize {
-    let text = |scalar: &Scalar| if let Scalar::String(text) = scalar { text.len() } else { 0 };
-    size_of::<Filter>()
-        + match filter {
-            Filter::And(parts) | Filter::Or(parts) => parts.iter().map(filter_bytes).sum(),
-            Filter::Not(part) => filter_bytes(part),
-            Filter::Field(name, condition) => {
-                name.len()
-                    + match condition {
-                        Condition::Eq(scalar) | Condition::Ne(scalar) => text(scalar),
-                        Condition::In(list) | Condition::Nin(list) => list.iter().map(|scalar| size_of::<Scalar>() + text(scalar)).sum(),
-                        _ => 0,
-                    }
-            }
-        }
 }
 
 /// Chooses samples, holds them, and knows when it is quiet.
@@ -162,7 +144,7 @@ pub(crate) async fn replay_when_quiet(shared: Arc<Shared>) {
 #[cfg(test)]
 mod tests {
     use pinyon_kernels::Kernels;
-    use pinyon_model::{DenseVector, Dimension, Metric, VectorShape};
+    use pinyon_model::{Condition, DenseVector, Dimension, Filter, Metric, Scalar, VectorShape};
 
     use super::*;
     use crate::search::{Effort, PreparedQuery};
@@ -236,6 +218,6 @@ mod tests {
     #[test]
     fn filters_count_for_what_they_hold() {
         let long = Filter::Field("f".into(), Condition::Eq(Scalar::String("x".repeat(5_000))));
-        assert!(filter_bytes(&Filter::And(vec![long.clone(), Filter::Not(Box::new(long))])) > 10_000);
+        assert!(filter::bytes(&Filter::And(vec![long.clone(), Filter::Not(Box::new(long))])) > 10_000);
     }
 }

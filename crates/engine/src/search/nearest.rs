@@ -2,16 +2,24 @@
 //!
 //! A score and its number are kept as one integer, so that choosing among hundreds compares integers and nothing else.
 
+/// An integer for a float, in the order of `f32::total_cmp`. No finite float has 0.
+pub(super) fn ordered(float: f32) -> u32 {
+    let bits = float.to_bits();
+    if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
+}
+
+/// The float of an integer.
+pub(super) fn from_ordered(integer: u32) -> f32 {
+    f32::from_bits(if integer >> 31 == 1 { integer & !(1 << 31) } else { !integer })
+}
+
 /// A number and its score, as one integer: the less, the better the score, and of equal scores the lower the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ranked(u64);
 
 impl Ranked {
     pub(super) fn new(number: u32, score: f32) -> Self {
-        // The order of `f32::total_cmp`, turned around.
-        let bits = score.to_bits();
-        let rank = if bits >> 31 == 0 { !(bits | 1 << 31) } else { bits };
-        Self(u64::from(rank) << 32 | u64::from(number))
+        Self(u64::from(!ordered(score)) << 32 | u64::from(number))
     }
 
     pub(super) fn number(self) -> u32 {
@@ -19,8 +27,7 @@ impl Ranked {
     }
 
     pub(super) fn score(self) -> f32 {
-        let rank = (self.0 >> 32) as u32;
-        f32::from_bits(if rank >> 31 == 0 { !rank & !(1 << 31) } else { rank })
+        from_ordered(!(self.0 >> 32) as u32)
     }
 }
 

@@ -5,6 +5,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
+use super::nearest::{from_ordered, ordered};
+
 /// One row and its rank in the search; higher is better.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Candidate {
@@ -41,7 +43,7 @@ impl Floor {
     pub(super) fn get(&self) -> f32 {
         match self.0.load(Relaxed) {
             0 => f32::NEG_INFINITY,
-            bits => f32::from_bits(if bits & 1 << 31 != 0 { bits & !(1 << 31) } else { !bits }),
+            rank => from_ordered(rank),
         }
     }
 
@@ -54,9 +56,8 @@ impl Floor {
 
     /// Makes known that as many rows as are wanted reach `rank`.
     pub(super) fn raise(&self, rank: f32) {
-        // Numbers in the order of the floats they stand for; 0 stands for none, and no finite float maps to it.
-        let bits = rank.to_bits();
-        self.0.fetch_max(if bits & 1 << 31 == 0 { bits | 1 << 31 } else { !bits }, Relaxed);
+        // 0 stands for none.
+        self.0.fetch_max(ordered(rank), Relaxed);
     }
 }
 

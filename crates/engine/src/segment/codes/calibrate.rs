@@ -44,12 +44,10 @@ pub(crate) fn calibrate(vectors: &Vectors, codes: &Codes, seed: u64) -> Vec<Cali
     let mut all = probes.into_inner().unwrap_or_else(PoisonError::into_inner);
     parallel::for_each(all.chunks_mut(AT_ONCE), |probes| neighbours(vectors, most, probes));
     let all = all;
-    let mut second_of = vec![None; vectors.len()];
-    (0..codes.clusters()).for_each(|cluster| codes.spilled(cluster).iter().for_each(|slot| second_of[*slot as usize] = Some(cluster)));
     let place = |k: u32| ks.iter().position(|other| *other == k).unwrap_or(0);
     let some = |k: u32| all.iter().take((NEIGHBOURS / k as usize).max(8));
     parallel::for_each(ks.iter().flat_map(|k| some(*k).map(move |probe| (*k, probe))), |(k, probe)| {
-        let seen = cluster_ranks(vectors, codes, &second_of, probe, k as usize);
+        let seen = cluster_ranks(vectors, codes, probe, k as usize);
         ranks.lock().unwrap_or_else(PoisonError::into_inner)[place(k)].0.extend(seen);
     });
     let mut measured = ranks.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -155,13 +153,12 @@ fn code_query(vectors: &Vectors, codes: &Codes, probe: &Probe) -> CodeQuery {
 }
 
 /// For each of the best `k` the how-manyeth nearest cluster it is in.
-fn cluster_ranks(vectors: &Vectors, codes: &Codes, second_of: &[Option<u32>], probe: &Probe, k: usize) -> Vec<u32> {
+fn cluster_ranks(vectors: &Vectors, codes: &Codes, probe: &Probe, k: usize) -> Vec<u32> {
     let (order, _) = nearest_clusters(&code_query(vectors, codes, probe), codes);
     let mut rank = vec![0u32; order.len()];
     (0..).zip(&order).for_each(|(at, cluster)| rank[*cluster as usize] = at);
-    let cluster = |slot: u32| rank[codes.cluster_of(slot) as usize];
-    let nearer = |slot: u32| second_of[slot as usize].map_or(cluster(slot), |second| cluster(slot).min(rank[second as usize]));
-    probe.neighbours.iter().take(k).map(|number| nearer(codes.slot_of()[*number as usize])).collect()
+    let nearest = |number: &u32| codes.places_of(*number).map(|place| rank[codes.cluster_at(place) as usize]).min();
+    probe.neighbours.iter().take(k).filter_map(nearest).collect()
 }
 
 /// For each of the best `k` that lie in the nearest `clusters`, how many of the vectors there have a better estimate by scan code.

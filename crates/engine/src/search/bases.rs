@@ -17,7 +17,7 @@ pub(super) struct Bases {
     /// Whether it is what 8 bits say.
     sure: Vec<bool>,
     /// Whether something is known of all of them.
-    rough: bool,
+    all_known: bool,
     /// Room for what is asked at once.
     asked: Vec<f32>,
 }
@@ -26,17 +26,17 @@ impl Bases {
     /// Nothing is known yet of many clusters, and all of few.
     pub(super) fn new(query: &CodeQuery, codes: &Codes) -> Self {
         let clusters = codes.clusters() as usize;
-        let mut bases = Self { of: vec![f32::NEG_INFINITY; clusters], sure: vec![false; clusters], rough: false, asked: Vec::new() };
+        let mut bases = Self { of: vec![f32::NEG_INFINITY; clusters], sure: vec![false; clusters], all_known: false, asked: Vec::new() };
         if clusters <= RANKED_OUTRIGHT {
             bases.ensure(query, codes, 0..clusters as u32);
-            bases.rough = true;
+            bases.all_known = true;
         }
         bases
     }
 
     /// Asks for the bases of all clusters, as far as nothing is known of them: not sure ones.
     pub(super) fn roughly(&mut self, query: &CodeQuery, codes: &Codes) {
-        if !std::mem::replace(&mut self.rough, true) {
+        if !std::mem::replace(&mut self.all_known, true) {
             for (cluster, base) in query.rough_bases(codes, self.of.len()) {
                 if !self.sure[cluster as usize] {
                     self.of[cluster as usize] = base;
@@ -62,7 +62,7 @@ impl Bases {
     /// The nearest `count` clusters, in no order; their bases are sure then.
     pub(super) fn nearest(&mut self, query: &CodeQuery, codes: &Codes, count: usize) -> Vec<Ranked> {
         let listed = SHORTLIST_LEAST + (count as f64 * SHORTLIST) as usize;
-        let mut ranked: Vec<Ranked> = match self.rough {
+        let mut ranked: Vec<Ranked> = match self.all_known {
             true => (0..).zip(&self.of).map(|(cluster, base)| Ranked::new(cluster, *base)).collect(),
             false => query.rough_bases(codes, listed).into_iter().map(|(cluster, base)| Ranked::new(cluster, base)).collect(),
         };

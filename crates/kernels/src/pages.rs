@@ -1,5 +1,4 @@
-//! Large pages for memory that is read at random: with pages of 4 KiB, a scan of many short stretches waits for the page table as
-//! long as for the data.
+//! Large pages for memory that is read in many short stretches: small ones make such a scan wait for the page table too.
 
 use std::mem::MaybeUninit;
 
@@ -23,7 +22,7 @@ pub fn prefer_huge_pages(memory: &mut [MaybeUninit<u8>]) {
     let _ = memory;
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
@@ -39,7 +38,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn whole_pages_are_advised() {
         let mut memory: Vec<u8> = Vec::with_capacity(8 * HUGE);
         prefer_huge_pages(memory.spare_capacity_mut());

@@ -2,7 +2,7 @@
 //!
 //! A query that is far from a vector's center although the vector is near it has its direction from the center in common with what the
 //! center leaves of the vector. A second center that leaves something else of it is then likely to be near the query (SOAR, arXiv
-//! 2404.00774). So a third of the codes are looked at for the same recall, at twice the codes kept.
+//! 2404.00774). So half of the codes are looked at for the same recall, at twice the scan codes kept.
 
 use pinyon_kernels::Kernels;
 

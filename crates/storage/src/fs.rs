@@ -243,15 +243,15 @@ pub(crate) fn free_and_total(path: &Path) -> Result<(u64, u64)> {
     Ok((s.f_bavail.saturating_mul(s.f_frsize), total))
 }
 
-/// Reads `len` bytes at `offset`.
-pub(crate) fn read_exact_at(file: &File, path: &Path, offset: u64, len: usize) -> Result<Vec<u8>> {
+/// Reads `len` bytes at `offset`. `path` names the file in errors.
+pub(crate) fn read_exact_at(file: &File, path: impl FnOnce() -> PathBuf, offset: u64, len: usize) -> Result<Vec<u8>> {
     let mut bytes = vec![0; len];
     match file.read_exact_at(&mut bytes, offset) {
         Ok(()) => Ok(bytes),
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(StorageError::damaged(path.display().to_string(), format!("it ends before byte {}", offset + len as u64)))
+            Err(StorageError::damaged(path().display().to_string(), format!("it ends before byte {}", offset + len as u64)))
         }
-        Err(e) => Err(io_error("read", path, e)),
+        Err(e) => Err(io_error("read", &path(), e)),
     }
 }
 

@@ -4,11 +4,11 @@
 //! folder is synced: readers see it whole or not at all, and so does a crash. A folder that is deleted is first moved into `.tmp`, at
 //! once. What lies in `.tmp` when the store is opened was never acknowledged, or was deleted; it is removed.
 
+mod open_files;
 #[cfg(test)]
 mod tests;
 
 use std::collections::hash_map::DefaultHasher;
-use std::fs::File;
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::ops::Range;
@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use self::open_files::OpenFiles;
 use crate::blob::check_name;
 use crate::fs::{self, Handle, Site};
 use crate::{BlobMeta, BlobStore, BlobWriter, Purpose, PutMode, Result, Space, StorageError, Version, random_bytes};
@@ -36,6 +37,7 @@ struct Shared {
     space: Space,
     /// Puts under one name are compared and swapped one at a time.
     names: [Mutex<()>; 64],
+    open: OpenFiles,
 }
 
 impl LocalStore {
@@ -51,7 +53,8 @@ impl LocalStore {
                 tracing::warn!(error = %e, "a temporary file could not be removed");
             }
         }
-        Ok(Self(Arc::new(Shared { root: root.to_owned(), space, names: std::array::from_fn(|_| Mutex::new(())) })))
+        let names = std::array::from_fn(|_| Mutex::new(()));
+        Ok(Self(Arc::new(Shared { root: root.to_owned(), space, names, open: OpenFiles::default() })))
     }
 
     async fn blocking<T: Send + 'static>(&self, act: impl FnOnce(&Shared) -> Result<T> + Send + 'static) -> Result<T> {
@@ -106,6 +109,7 @@ impl Shared {
         if named.is_err() || !replace {
             drop_temp(temp);
         }
+        self.open.forget(name);
         named.map_err(|e| with_name(e, name))?;
         fs::sync_dir(Site::BlobDirSync, folder)
     }
@@ -135,16 +139,14 @@ impl Shared {
     }
 
     fn read_ranges(&self, name: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let path = self.path(name)?;
-        let file = File::open(&path).map_err(|e| with_name(fs::io_error("open", &path, e), name))?;
         // A wrong length must not become an allocation: the file says how long it is.
-        let size = file.metadata().map_err(|e| fs::io_error("measure", &path, e))?.len();
+        let (file, size) = self.open.get(name, || self.path(name))?;
         let read = |r: &Range<u64>| {
             let len = r.end.checked_sub(r.start).ok_or_else(|| StorageError::invalid("a range ends before it starts"))?;
             if r.end > size {
                 return Err(StorageError::damaged(name, format!("it has {size} bytes and ends before byte {}", r.end)));
             }
-            fs::read_exact_at(&file, &path, r.start, len as usize).map(Bytes::from)
+            fs::read_exact_at(&file, || self.root.join(name), r.start, len as usize).map(Bytes::from)
         };
         ranges.iter().map(read).collect()
     }
@@ -186,7 +188,9 @@ impl Shared {
 
     fn delete(&self, name: &str) -> Result<()> {
         let path = self.path(name)?;
-        fs::unlink(Site::BlobUnlink, &path)?;
+        let unlinked = fs::unlink(Site::BlobUnlink, &path);
+        self.open.forget(name);
+        unlinked?;
         // Also when it was gone: the attempt before may have removed it and failed to make that durable.
         match fs::sync_dir(Site::BlobUnlinkSync, path.parent().unwrap_or(&self.root)) {
             Err(StorageError::NotFound { .. }) => Ok(()),
@@ -197,7 +201,9 @@ impl Shared {
     fn delete_dir(&self, prefix: &str) -> Result<()> {
         let (path, away) = (self.path(prefix)?, self.temp());
         let parent = path.parent().unwrap_or(&self.root);
-        match fs::rename(Site::BlobDirRename, &path, &away) {
+        let moved = fs::rename(Site::BlobDirRename, &path, &away);
+        self.open.forget_below(prefix);
+        match moved {
             Ok(()) => fs::sync_dir(Site::BlobDirRenameSync, parent)?,
             Err(_) if !path.exists() => {
                 return match fs::sync_dir(Site::BlobDirRenameSync, parent) {

@@ -26,12 +26,22 @@ pub(crate) fn ahead_by<Block>(block: &Block, bytes: usize) {
     }
 }
 
-/// Hints that all lines of some bytes are wanted soon.
+/// Hints that the block which follows `block` at some distance is wanted in the first-level cache.
 #[inline(always)]
-pub(crate) fn whole(bytes: &[u8]) {
-    let lead = bytes.as_ptr().addr() % CACHE_LINE_BYTES;
-    for line in 0..(lead + bytes.len()).div_ceil(CACHE_LINE_BYTES) {
+pub(crate) fn near_by<Block>(block: &Block, bytes: usize) {
+    let wanted = std::ptr::from_ref(block).cast::<i8>().wrapping_add(bytes);
+    for line in 0..size_of::<Block>().div_ceil(CACHE_LINE_BYTES) {
         // SAFETY: a hint reads nothing and never faults, whatever the address; every x86-64 CPU has the instruction.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().cast::<i8>().wrapping_add(line * CACHE_LINE_BYTES)) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(wanted.wrapping_add(line * CACHE_LINE_BYTES)) };
+    }
+}
+
+/// Hints that all lines of a slice are wanted soon.
+#[inline(always)]
+pub(crate) fn whole<T>(slice: &[T]) {
+    let lead = slice.as_ptr().addr() % CACHE_LINE_BYTES;
+    for line in 0..(lead + size_of_val(slice)).div_ceil(CACHE_LINE_BYTES) {
+        // SAFETY: a hint reads nothing and never faults, whatever the address; every x86-64 CPU has the instruction.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(slice.as_ptr().cast::<i8>().wrapping_add(line * CACHE_LINE_BYTES)) };
     }
 }

@@ -29,14 +29,37 @@ impl Kernels {
     /// # Panics
     /// If `blocks` are not whole blocks of the query's dimension, or that is no multiple of 64.
     pub fn scan_codes(self, query: &ScanQuery, blocks: &[u8], first: u32, base: f32, floor: f32, out: &mut Vec<(u32, f32)>) {
+        self.scan_codes_before(&[], query, blocks, first, base, floor, out);
+    }
+
+    /// The same, while the blocks that will be scanned `next`, of any length, are asked for.
+    ///
+    /// # Panics
+    /// As [`Self::scan_codes`] does.
+    #[expect(clippy::too_many_arguments, reason = "a scan, and what comes after it")]
+    pub fn scan_codes_before(
+        self,
+        next: &[u8],
+        query: &ScanQuery,
+        blocks: &[u8],
+        first: u32,
+        base: f32,
+        floor: f32,
+        out: &mut Vec<(u32, f32)>,
+    ) {
         let (table, padded) = (&query.table[..], query.padded());
         assert!(padded.is_multiple_of(64) && table.len() == 4 * padded, "the table of a query is not padded");
         assert!(blocks.len().is_multiple_of(scan_block_bytes(padded)), "scan codes that are not whole blocks");
         let estimate = Estimate { base, scale: query.scale, offset: query.offset, floor: floor.max(f32::MIN) };
-        match self.level {
+        #[cfg(target_arch = "x86_64")]
+        if self.bytes_in_512 {
+            // What lies in step with these blocks is asked for in step, the rest at once.
+            self.prefetch(next.get(blocks.len()..).unwrap_or_default());
             // SAFETY: the field is only set where the CPU was found to have AVX-512 F, VL, BW, VBMI and VNNI.
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 if self.bytes_in_512 => unsafe { avx512::scan_codes(table, blocks, first, estimate, out) },
+            return unsafe { avx512::scan_codes(table, blocks, next, first, estimate, out) };
+        }
+        self.prefetch(next);
+        match self.level {
             // SAFETY: values of these levels are only made where the CPU was found to have AVX2.
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 | Level::Avx2 => unsafe { avx2::scan_codes(table, blocks, first, estimate, out) },
@@ -47,12 +70,12 @@ impl Kernels {
         }
     }
 
-    /// Hints that bytes will be read soon, so that they are on their way while other work is done. Reads nothing.
-    pub fn prefetch(self, bytes: &[u8]) {
+    /// Hints that a slice will be read soon, so that it is on its way while other work is done. Reads nothing.
+    pub fn prefetch<T>(self, slice: &[T]) {
         #[cfg(target_arch = "x86_64")]
-        crate::prefetch::whole(bytes);
+        crate::prefetch::whole(slice);
         #[cfg(not(target_arch = "x86_64"))]
-        let _ = bytes;
+        let _ = slice;
     }
 
     /// The dot products of a query with the codes at some positions: `sums[i] = Σ code[positions[i]][j] · query[j]` over the
@@ -124,7 +147,8 @@ impl<'a> Codes<'a> {
     fn ask_for(&self, at: usize) {
         #[cfg(target_arch = "x86_64")]
         if let Some(code) = self.positions.get(at).and_then(|position| self.codes.get(self.start(*position)..)) {
-            crate::prefetch::whole(&code[..self.bytes.min(code.len())]);
+            // What belongs to a code follows it.
+            crate::prefetch::whole(&code[..self.stride.min(code.len())]);
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = at;

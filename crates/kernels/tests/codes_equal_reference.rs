@@ -90,6 +90,12 @@ fn assert_scans(query: &ScanQuery, codes: &Codes, first: u32, base: f32, floor: 
         kernels.scan_codes(query, &codes.blocks, first, base, floor, &mut found);
         let what = format!("{:?}, {} dimensions, {} rows, floor {floor}", kernels.level(), query.padded(), codes.rows.len());
         assert_eq!(bits(&found), bits(&expected), "{what}");
+        // What is scanned next changes nothing, whatever its length.
+        for len in [1, codes.blocks.len() / 2, codes.blocks.len(), codes.blocks.len() + 5_000] {
+            let mut again = vec![before];
+            kernels.scan_codes_before(&vec![0; len], query, &codes.blocks, first, base, floor, &mut again);
+            assert_eq!(bits(&again), bits(&expected), "{what}, and then {len} bytes");
+        }
     }
 }
 

@@ -176,10 +176,7 @@ impl Walk<'_> {
         let mut found: Vec<Ranked> = Vec::with_capacity(2 * kept + 256);
         let (mut floor, mut hits) = (f32::NEG_INFINITY, Vec::new());
         for (at, cluster) in order.iter().enumerate() {
-            if let Some(next) = order.get(at + 1) {
-                self.query.prefetch(self.codes, *next);
-            }
-            self.visit(*cluster, floor, &mut hits, &mut found);
+            self.visit(*cluster, order.get(at + 1).copied(), floor, &mut hits, &mut found);
             if found.len() >= 2 * kept + 32 {
                 floor = leave_best(&mut found, kept).unwrap_or(floor);
             }
@@ -202,10 +199,10 @@ impl Walk<'_> {
         slots
     }
 
-    /// Scans a cluster, and adds what is live of it and not below `floor`.
-    fn visit(&self, cluster: u32, floor: f32, hits: &mut Vec<(u32, f32)>, found: &mut Vec<Ranked>) {
+    /// Scans a cluster before another, and adds what is live of it and not below `floor`.
+    fn visit(&self, cluster: u32, next: Option<u32>, floor: f32, hits: &mut Vec<(u32, f32)>, found: &mut Vec<Ranked>) {
         hits.clear();
-        self.query.scan(self.codes, cluster, self.bases.of(cluster), floor, hits);
+        self.query.scan_before(next, self.codes, cluster, self.bases.of(cluster), floor, hits);
         let ranked = hits.iter().map(|(place, estimate)| Ranked::new(self.codes.slot_at(cluster, *place), *estimate));
         match self.dead.is_empty() {
             true => found.extend(ranked),
@@ -229,7 +226,7 @@ impl Walk<'_> {
                     break;
                 }
             }
-            self.visit(cluster, f32::NEG_INFINITY, &mut hits, found);
+            self.visit(cluster, None, f32::NEG_INFINITY, &mut hits, found);
             order.push(cluster);
         }
         once_each(found);

@@ -226,11 +226,9 @@ impl Walk<'_> {
         let mut hits = Vec::new();
         for (turn, at) in dense.iter().enumerate() {
             let cluster = set.clusters()[*at];
-            if let Some(next) = dense.get(turn + 1) {
-                self.query.prefetch(self.codes, set.clusters()[*next]);
-            }
+            let next = dense.get(turn + 1).map(|next| set.clusters()[*next]);
             hits.clear();
-            self.query.scan(self.codes, cluster, base(*at), found.floor, &mut hits);
+            self.query.scan_before(next, self.codes, cluster, base(*at), found.floor, &mut hits);
             let selected = hits.iter().filter(|(place, _)| set.contains(*at, *place));
             let ranked = selected.map(|(place, estimate)| Ranked::new(self.codes.slot_at(cluster, *place), *estimate));
             found.best.extend(ranked.filter(|one| self.dead.is_empty() || self.is_live(one.number())));

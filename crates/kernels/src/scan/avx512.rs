@@ -9,21 +9,28 @@ use crate::{
 };
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vnni")]
-pub(super) fn scan_codes(table: &[u8], blocks: &[u8], first: u32, estimate: Estimate, out: &mut Vec<(u32, f32)>) {
+pub(super) fn scan_codes(table: &[u8], blocks: &[u8], next: &[u8], first: u32, estimate: Estimate, out: &mut Vec<(u32, f32)>) {
     let bytes = scan_block_bytes(table.len() / 4);
+    let to_next = next.as_ptr().addr().wrapping_sub(blocks.as_ptr().addr());
+    // What lies behind the last block is not scanned next: asking for it would double the reads of a short scan. If it is known what is,
+    // these blocks were asked for before.
+    let ahead = |at: usize, behind: usize| match next.len() {
+        0 if behind >= AHEAD_BYTES => AHEAD_BYTES,
+        len if at < len => to_next,
+        _ => 0,
+    };
     let table = table.as_chunks().0;
     let mut rest = blocks;
     let mut at = first;
     while let Some((pair, behind)) = rest.split_at_checked(2 * bytes) {
         let (left, right) = pair.split_at(bytes);
-        // What lies behind the last block is not scanned next: asking for it would double the reads of a short scan.
-        let ahead = if behind.len() >= AHEAD_BYTES { AHEAD_BYTES } else { 0 };
+        let ahead = ahead(blocks.len() - rest.len(), behind.len());
         scan(table, [left, right], ahead, at, estimate, out);
         rest = behind;
         at = at.wrapping_add(2 * SCAN_BLOCK_LANES as u32);
     }
     if !rest.is_empty() {
-        scan(table, [rest], 0, at, estimate, out);
+        scan(table, [rest], ahead(blocks.len() - rest.len(), 0), at, estimate, out);
     }
 }
 
@@ -55,7 +62,7 @@ fn scan<const BLOCKS: usize>(
             let entries = load(entries);
             for (codes, sums) in codes.iter().zip(&mut sums[number]) {
                 let slice = &codes[at].as_chunks::<SLICE>().0[number];
-                prefetch::ahead_by(slice, ahead);
+                prefetch::near_by(slice, ahead);
                 let low = load(slice);
                 let high = _mm512_srli_epi16::<4>(low);
                 for (sum, nibbles) in sums.iter_mut().zip([low, high]) {
@@ -70,6 +77,8 @@ fn scan<const BLOCKS: usize>(
         let (addends, factors) = bytes[table.len() * TURN..].split_at(CONSTANTS);
         let constants = addends.as_chunks().0.iter().zip(factors.as_chunks().0);
         for (half, (addends, factors)) in constants.enumerate() {
+            prefetch::near_by(addends, ahead);
+            prefetch::near_by(factors, ahead);
             let sum = _mm512_add_epi32(sums[0][block][half], sums[1][block][half]);
             let position = first.wrapping_add((block * SCAN_BLOCK_LANES + half * 16) as u32);
             append(estimate, sum, addends, factors, position, out);

@@ -69,9 +69,8 @@ impl CodeQuery {
     /// About what the bases of the nearest `count` clusters are, and of some others: tells which of many are worth asking [`Self::bases`] for.
     pub(crate) fn rough_bases(&self, codes: &Codes, count: usize) -> Vec<(u32, f32)> {
         let (scan, order) = codes.center_scan();
-        let ask = |blocks: &[u8], floor, rough: &mut Vec<_>| {
-            rough.clear();
-            self.kernels.scan_codes(&self.scan, blocks, 0, self.constant, floor, rough);
+        let ask = |blocks: &[u8], first: usize, floor, rough: &mut Vec<_>| {
+            self.kernels.scan_codes(&self.scan, blocks, first as u32, self.constant, floor, rough);
         };
         let mut rough = Vec::with_capacity(4 * count.max(SAMPLED));
         // What a few of them come to tells where the wanted share of all begins, or a little below.
@@ -79,15 +78,17 @@ impl CodeQuery {
         let wanted = SAMPLED as f64 * count as f64 / order.len() as f64;
         let wanted = (wanted + SPARE * wanted.sqrt()) as usize;
         if sampled < scan.len() && wanted < SAMPLED {
-            ask(&scan[..sampled], f32::MIN, &mut rough);
+            ask(&scan[..sampled], 0, f32::MIN, &mut rough);
             if let Some(last) = rough.len().checked_sub(1) {
                 let (_, (_, floor), _) = rough.select_nth_unstable_by(wanted.min(last), |a, b| b.1.total_cmp(&a.1));
                 let floor = *floor;
-                ask(scan, floor, &mut rough);
+                rough.retain(|(_, base)| *base >= floor);
+                ask(&scan[sampled..], SAMPLED, floor, &mut rough);
             }
         }
         if rough.len() < count {
-            ask(scan, f32::MIN, &mut rough);
+            rough.clear();
+            ask(scan, 0, f32::MIN, &mut rough);
         }
         rough.iter_mut().for_each(|(place, _)| *place = order[*place as usize]);
         rough
@@ -98,15 +99,19 @@ impl CodeQuery {
         estimate_rows(self.kernels, codes.head().bits, &self.second, codes.second(), slots, estimates);
     }
 
-    /// Asks for the codes of a cluster that will be scanned next.
-    pub(crate) fn prefetch(&self, codes: &Codes, cluster: u32) {
-        self.kernels.prefetch(codes.scan(cluster));
-    }
-
     /// Scans the codes of a cluster, and appends the places, with their estimates, that are not below `floor`.
     pub(crate) fn scan(&self, codes: &Codes, cluster: u32, base: f32, floor: f32, out: &mut Vec<(u32, f32)>) {
+        self.scan_before(None, codes, cluster, base, floor, out);
+    }
+
+    /// The same, while the codes of the cluster that will be scanned next are asked for.
+    pub(crate) fn scan_before(&self, next: Option<u32>, codes: &Codes, cluster: u32, base: f32, floor: f32, out: &mut Vec<(u32, f32)>) {
         let (before, places) = (out.len(), codes.places(cluster));
-        self.kernels.scan_codes(&self.scan, codes.scan(cluster), places.start, base, floor, out);
+        let next = next.map_or(&[][..], |next| {
+            self.kernels.prefetch(codes.spilled(next));
+            codes.scan(next)
+        });
+        self.kernels.scan_codes_before(next, &self.scan, codes.scan(cluster), places.start, base, floor, out);
         // They come in order; last is what a damaged block may say that there is more.
         let end = before + out[before..].partition_point(|(place, _)| *place < places.end);
         out.truncate(end);

@@ -6,9 +6,15 @@ use crate::segment::{CodeQuery, Codes};
 
 /// Up to so many clusters are ranked by 8 bits outright.
 const RANKED_OUTRIGHT: usize = 512;
-/// For so many nearest clusters by 8 bits, so many are ranked that are the nearest by scan code: 199 in 200 of the nearest are among them.
+/// For so many nearest clusters by 8 bits, so many at most are ranked that are the nearest by scan code: nearly all of the nearest are among
+/// them.
 const SHORTLIST: f64 = 4.5;
 const SHORTLIST_LEAST: usize = 32;
+/// How many of them are ranked in any case, by which the others are judged.
+const RANKED_FIRST: f64 = 1.5;
+const RANKED_FIRST_LEAST: usize = 16;
+/// The others are ranked down to so many deviations of scan codes below the last of the nearest: 98 or 99 in 100 of the nearest are found.
+const DEVIATIONS: f32 = 1.25;
 
 /// The base of every cluster: the estimate of a member is this and what its own codes add. Greater is nearer.
 pub(super) struct Bases {
@@ -68,11 +74,38 @@ impl Bases {
         };
         if self.of.len() > RANKED_OUTRIGHT {
             leave_best(&mut ranked, listed);
-            self.ensure(query, codes, ranked.iter().map(|one| one.number()));
-            ranked.iter_mut().for_each(|one| *one = Ranked::new(one.number(), self.of(one.number())));
+            self.sure_nearest(query, codes, &mut ranked, count);
         }
         leave_best(&mut ranked, count);
         ranked
+    }
+
+    /// Leaves of clusters that are ranked roughly those that may be among the nearest `count`, ranked by 8 bits.
+    fn sure_nearest(&mut self, query: &CodeQuery, codes: &Codes, ranked: &mut Vec<Ranked>, count: usize) {
+        let first = RANKED_FIRST_LEAST + (count as f64 * RANKED_FIRST) as usize;
+        let mut rest = Vec::new();
+        if first < ranked.len() {
+            ranked.select_nth_unstable(first);
+            rest = ranked.split_off(first);
+        }
+        let off_squared = self.make_sure(query, codes, ranked);
+        if let Some(last) = count.checked_sub(1).filter(|last| *last < ranked.len()) {
+            let least = ranked.select_nth_unstable(last).1.score() - DEVIATIONS * (off_squared / ranked.len() as f32).sqrt();
+            rest.retain(|one| one.score() >= least);
+        }
+        self.make_sure(query, codes, &mut rest);
+        ranked.append(&mut rest);
+    }
+
+    /// Ranks clusters by 8 bits; the sum of the squares of what they were off before.
+    fn make_sure(&mut self, query: &CodeQuery, codes: &Codes, ranked: &mut [Ranked]) -> f32 {
+        self.ensure(query, codes, ranked.iter().map(|one| one.number()));
+        let sure = |one: &mut Ranked| {
+            let (rough, base) = (one.score(), self.of(one.number()));
+            *one = Ranked::new(one.number(), base);
+            (base - rough).powi(2)
+        };
+        ranked.iter_mut().map(sure).sum()
     }
 
     /// Makes sure of the bases of these clusters.

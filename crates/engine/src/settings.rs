@@ -74,7 +74,7 @@ impl Default for EngineSettings {
             recall_one_in: 100,
             recall_quiet_ms: 200,
             cache_bytes: 256 << 20,
-            vector_cache_bytes: 28 << 20,
+            vector_cache_bytes: 31 << 20,
             selection_cache_bytes: 4 << 20,
             idle_close_ms: 60_000,
             idle_check_ms: 5_000,

@@ -115,19 +115,22 @@ impl PreparedQuery {
         }
     }
 
+    /// The score of one dense vector, of which `row_norm` tells the norm where it matters; none if it is not of the query's dimension.
+    pub(super) fn score_row(&self, row: &[f32], row_norm: impl FnOnce() -> f64) -> Option<f64> {
+        let Kind::Dense { values, metric, norm, .. } = &self.kind else { return None };
+        (row.len() == values.len()).then(|| match metric {
+            Metric::Dotproduct => self.kernels.dot(values, row),
+            Metric::Euclidean => self.kernels.l2_squared(values, row),
+            Metric::Cosine => cosine(self.kernels.dot(values, row), norm * row_norm()),
+        })
+    }
+
     /// The score of a record in memory; none if it does not count.
     pub(super) fn score_record(&self, record: &Record) -> Option<f64> {
         match &self.kind {
-            Kind::Dense { values, metric, norm, sparse } => {
+            Kind::Dense { sparse, .. } => {
                 let row = record.dense.as_ref()?.as_slice();
-                if row.len() != values.len() {
-                    return None;
-                }
-                let dense = match metric {
-                    Metric::Dotproduct => self.kernels.dot(values, row),
-                    Metric::Euclidean => self.kernels.l2_squared(values, row),
-                    Metric::Cosine => cosine(self.kernels.dot(values, row), norm * self.kernels.norm_squared(row).sqrt()),
-                };
+                let dense = self.score_row(row, || self.kernels.norm_squared(row).sqrt())?;
                 let other = sparse.as_ref().zip(record.sparse.as_ref()).map_or(0.0, |(a, b)| self.sparse_dot(a, b));
                 Some(dense + other)
             }

@@ -91,19 +91,17 @@ impl Run {
 
     /// Scores these vectors of one segment, which ascend.
     async fn score(&self, reader: &Arc<SegmentReader>, estimates: &[(usize, Estimate)], scored: &mut Scored) -> Result<()> {
-        let mut scores = Vec::new();
+        let query = &*self.search.query;
         for estimates in estimates.chunks(AT_ONCE) {
             let ordinals: Vec<u32> = estimates.iter().map(|(_, estimate)| estimate.ordinal).collect();
-            for (ordinal, vector) in reader.single_vectors(&ordinals).await? {
-                let Ok(at) = ordinals.binary_search(&ordinal) else { continue };
+            let score = |at: usize, values: &[f32], norm: f64| {
                 let (source, estimate) = &estimates[at];
-                self.search.query.score_dense(&vector, None, &mut scores);
-                for score in &scores {
-                    let rank = self.search.query.rank(*score);
-                    scored.off_squared += f64::from(self.search.query.estimate_of(rank) - estimate.estimate).powi(2);
-                    scored.ranks.push((rank, *source, reader.dense().row(ordinal)));
-                }
-            }
+                let Some(score) = query.score_row(values, || norm) else { return };
+                let rank = query.rank(score);
+                scored.off_squared += f64::from(query.estimate_of(rank) - estimate.estimate).powi(2);
+                scored.ranks.push((rank, *source, reader.dense().row(estimate.ordinal)));
+            };
+            reader.single_vectors(query.kernels(), &ordinals, score).await?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     ops::Range,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
@@ -13,7 +13,6 @@ use bytes::Bytes;
 use pinyon_kernels::Kernels;
 use pinyon_model::{Filter, Lsn, ObjectId, RecordId, Result};
 use pinyon_storage::{DataKey, ObjectKind, SealedReader, SealedStore};
-use roaring::RoaringBitmap;
 use tokio::sync::OnceCell;
 
 use super::{
@@ -32,6 +31,7 @@ use crate::{
     cache::{BlockCache, BlockKey},
     error::stored,
     filter::{Selection, SelectionKey},
+    vector_cache::Shelf,
 };
 
 /// Bytes read from the end at once: the footer, the table, and what was written just before them.
@@ -45,8 +45,8 @@ pub(crate) struct SegmentReader {
     cache: Arc<BlockCache>,
     /// What of it was put into the cache.
     kept: Mutex<HashSet<BlockKey>>,
-    /// The ordinals of the vectors that were.
-    kept_vectors: Mutex<RoaringBitmap>,
+    /// Where single vectors are kept, once any were.
+    singles: OnceLock<Arc<Shelf>>,
     /// Whether anything that a filter selects was.
     kept_selections: AtomicBool,
     pub(super) table: Table,
@@ -111,7 +111,7 @@ impl SegmentReader {
             object,
             cache,
             kept: Mutex::default(),
-            kept_vectors: Mutex::default(),
+            singles: OnceLock::new(),
             kept_selections: AtomicBool::new(false),
             table,
             resident,
@@ -192,15 +192,9 @@ impl SegmentReader {
         self.cache.insert(key, Arc::clone(block), weight_bytes);
     }
 
-    /// The vector of this ordinal, if it was kept.
-    pub(super) fn kept_vector(&self, ordinal: u32) -> Option<Arc<[f32]>> {
-        self.cache.vectors().get(self.object, ordinal)
-    }
-
-    /// Keeps vectors that were read alone.
-    pub(super) fn keep_vectors(&self, vectors: &[(u32, Arc<[f32]>)]) {
-        self.kept_vectors.lock().unwrap_or_else(PoisonError::into_inner).extend(vectors.iter().map(|(ordinal, _)| ordinal));
-        vectors.iter().for_each(|(ordinal, vector)| self.cache.vectors().insert(self.object, *ordinal, Arc::clone(vector)));
+    /// Where vectors that were read alone are kept.
+    pub(super) fn singles(&self) -> &Shelf {
+        self.singles.get_or_init(|| self.cache.vectors().shelf(self.dense().dimension))
     }
 
     /// What a filter selects, if it was kept.
@@ -353,8 +347,9 @@ impl Drop for SegmentReader {
     fn drop(&mut self) {
         let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
         kept.iter().for_each(|key| self.cache.remove(key));
-        let vectors = self.kept_vectors.get_mut().unwrap_or_else(PoisonError::into_inner);
-        vectors.iter().for_each(|ordinal| self.cache.vectors().remove(self.object, ordinal));
+        if let Some(singles) = self.singles.get() {
+            singles.forget(self.object);
+        }
         if *self.kept_selections.get_mut() {
             self.cache.forget_selections(self.object);
         }

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap, ops::Range, sync::Arc};
 
 use bytes::Bytes;
+use pinyon_kernels::Kernels;
 use pinyon_model::{DenseVector, Metadata, Record, Result, SparseVector};
 
 use super::{
@@ -173,26 +174,25 @@ impl SegmentReader {
         Ok(found.collect())
     }
 
-    /// The dense vectors of these ordinals, which ascend, one by one: what was read alone before is kept, so that vectors near to many
-    /// queries are decrypted once.
-    pub(crate) async fn single_vectors(&self, ordinals: &[u32]) -> Result<Vec<(u32, Arc<[f32]>)>> {
-        let mut found: Vec<(u32, Arc<[f32]>)> = Vec::with_capacity(ordinals.len());
-        let mut missing = Vec::new();
-        for ordinal in ordinals {
-            match self.kept_vector(*ordinal) {
-                Some(vector) => found.push((*ordinal, vector)),
-                None => missing.push(*ordinal),
+    /// Shows the dense vectors of these ordinals, which ascend, one by one and in no order, each with its place in `ordinals`, its values and
+    /// its norm. What was read alone before is kept, so that vectors near to many queries are decrypted once.
+    pub(crate) async fn single_vectors(&self, kernels: Kernels, ordinals: &[u32], mut see: impl FnMut(usize, &[f32], f64)) -> Result<()> {
+        let missing = self.singles().look(kernels, self.object(), ordinals, &mut see);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let wanted: Vec<u32> = missing.iter().map(|at| ordinals[*at]).collect();
+        let mut places = missing.into_iter();
+        for stretch in self.vectors(&wanted).await? {
+            let values = stretch.values();
+            for (ordinal, values) in (stretch.first..).zip(values.chunks_exact(self.dense().dimension)) {
+                let norm = kernels.norm_squared(values).sqrt();
+                if let Some(at) = places.next() {
+                    see(at, values, norm);
+                }
+                self.singles().insert(self.object(), ordinal, values, norm);
             }
         }
-        if missing.is_empty() {
-            return Ok(found);
-        }
-        let before = found.len();
-        for stretch in self.vectors(&missing).await? {
-            let values = stretch.values();
-            found.extend((stretch.first..).zip(values.chunks_exact(self.dense().dimension).map(Arc::from)));
-        }
-        self.keep_vectors(&found[before..]);
-        Ok(found)
+        Ok(())
     }
 }

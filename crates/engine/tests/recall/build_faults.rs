@@ -1,7 +1,7 @@
 //! Codes that could not be made or stored, because the disk failed or the process ended: what was there before stays in charge, answers
 //! as before, and the next try succeeds.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Duration};
 
 use pinyon_engine::EngineSettings;
 use pinyon_model::{ErrorCode, Match, Metric};
@@ -96,7 +96,7 @@ async fn merged(world: &World, queries: &[Row], before: &[Vec<Match>], what: &st
             return;
         }
         world.engine.flush_all().await.unwrap();
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     panic!("{what}: {:?} are left", files_below(&world.home.data()));
 }
@@ -130,7 +130,7 @@ fn a_merge_that_fails_anywhere_is_done_again() {
                     break;
                 }
                 assert_eq!(answers(world, &queries).await, before, "{what}");
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
             let met = installed.visits();
             drop(installed);

@@ -295,8 +295,8 @@ impl Run {
             let better = if lower { pair[0].score < pair[1].score } else { pair[0].score > pair[1].score };
             assert!(better || pair[0].score == pair[1].score && pair[0].id < pair[1].id, "{pair:?} are not in order; {}", what());
         }
-        // So many vectors are scored exactly at the least: when no more match, nothing can be missed.
-        let all = scored.len() <= query.top_k.get() + (query.top_k.get() / 5).max(6);
+        // So many vectors are scored exactly at the least (RFC 0002): when no more match, nothing can be missed.
+        let all = scored.len() <= query.top_k.get() + (query.top_k.get() / 10).max(3);
         let exact = self.searches == Searches::Exact || all || query_is_hybrid(query);
         let mut hits = 0;
         for (found, best_here) in matches.iter().zip(&best) {

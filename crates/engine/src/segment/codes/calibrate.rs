@@ -1,7 +1,9 @@
 //! How many clusters to visit, and how many of their best by scan code to keep, for the recall aimed at.
 //!
-//! Vectors of the segment serve as queries, with noise: without it their neighbours are easier to find than those of true queries are.
-//! Noise as long as 1.2 times the vector's distance from the mean asked for the effort that true queries did (RFC 0002).
+//! Nothing is known of the queries to come. Vectors of the segment stand in for them, but a query is nobody's copy: each is mixed with
+//! another vector, and copies of the first are no answers. Where groups are so small that they pass for copies, noise alone asks for
+//! enough; so both are tried, and the harder counts. RFC 0002 has what these and other kinds asked for beside true queries, on the sets
+//! by which they were chosen.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,19 +11,25 @@ use pinyon_model::Metric;
 
 use super::{chance::Chance, head::Calibrated, parallel, query::CodeQuery, resident::Codes, vectors::Vectors};
 
-/// Queries that are tried.
+/// Queries of each kind that are tried.
 const QUERIES: usize = 256;
-/// The same in a segment of one cluster, where the pool alone is to be known.
+/// The same in a segment of one cluster, where the pool alone is to be known, and noise asks for the larger one.
 const QUERIES_OF_ONE: usize = 64;
 /// Queries that a thread takes at a time.
 const AT_ONCE: usize = 32;
+/// The share of another vector in a query.
+const OTHER_SHARE: f32 = 0.4;
 /// Length of the noise, in lengths of the vector.
 const NOISE: f32 = 1.0;
+/// Of a vector's nearest, up to so many are copies of it: those before the last that is farther away than the one before it by this factor.
+/// As a ratio it asks for no scale, and where vectors fill space it is met by the first few alone.
+const COPIES_MAX: usize = 32;
+const GAP: f32 = 1.2;
 /// The k that are measured, as far as the segment has four times as many vectors: what lies beyond is guessed, and less well.
 const KS: [u32; 4] = [1, 10, 100, 1_000];
 /// Share of the best k that the visited clusters must hold, and that the pool must keep of those.
 const IN_CLUSTERS: f64 = 0.985;
-const IN_POOL: f64 = 0.998;
+const IN_POOL: f64 = 0.999;
 /// For each k, as many queries at most as give this many neighbours: a thousandth is measured well enough then.
 const NEIGHBOURS: usize = 64_000;
 /// Vectors that are scored together.
@@ -32,40 +40,63 @@ struct Probe {
     query: Vec<f32>,
     /// The vector that the query was made from: no neighbour of it.
     own: u32,
+    /// The one that was mixed into it: no neighbour either, and then neither are copies of the first.
+    other: Option<u32>,
     neighbours: Vec<u32>,
+}
+
+/// What stands in for queries.
+#[derive(Clone, Copy)]
+enum StandIn {
+    /// Vectors with some of another, whose copies are no answers.
+    Mixed,
+    /// Vectors with noise.
+    Moved,
 }
 
 /// Measures the effort that each k takes.
 pub(crate) fn calibrate(vectors: &Vectors, codes: &Codes, seed: u64) -> Vec<Calibrated> {
     let ks: Vec<u32> = KS.into_iter().filter(|k| *k == 1 || k * 4 <= codes.vectors()).collect();
+    let kinds: &[(StandIn, usize)] = match codes.clusters() {
+        1 => &[(StandIn::Moved, QUERIES_OF_ONE)],
+        _ => &[(StandIn::Mixed, QUERIES), (StandIn::Moved, QUERIES)],
+    };
+    let tried: Vec<Vec<Probe>> = kinds.iter().map(|(kind, count)| answered(vectors, *kind, *count, &ks, seed)).collect();
+    let clusters = harder(tried.iter().map(|probes| {
+        let ranks = of_each(&ks, probes, |_, k, probe| cluster_ranks(vectors, codes, probe, k));
+        ranks.into_iter().map(|mut ranks| quantile(&mut ranks, IN_CLUSTERS) + 1).collect()
+    }));
+    let pools = harder(tried.iter().map(|probes| {
+        let ranks = of_each(&ks, probes, |at, k, probe| pool_ranks(vectors, codes, probe, k, clusters[at]));
+        ranks.into_iter().map(|mut ranks| quantile(&mut ranks, IN_POOL) + 1).collect()
+    }));
+    let points = ks.iter().zip(clusters.iter().zip(pools));
+    points.map(|(k, (clusters, pool))| Calibrated { k: *k, clusters: *clusters, pool: pool.max(*k).min(codes.vectors()) }).collect()
+}
+
+/// The greatest that any kind asks for, for each k.
+fn harder(asked: impl Iterator<Item = Vec<u32>>) -> Vec<u32> {
+    asked.reduce(|a, b| a.into_iter().zip(b).map(|(a, b)| a.max(b)).collect()).unwrap_or_default()
+}
+
+/// What is seen of each k by as many probes as that takes.
+fn of_each(ks: &[u32], probes: &[Probe], see: impl Fn(usize, usize, &Probe) -> Vec<u32> + Sync) -> Vec<Vec<u32>> {
+    let seen: Mutex<Vec<Vec<u32>>> = Mutex::new(vec![Vec::new(); ks.len()]);
+    let enough = |k: u32| (NEIGHBOURS / k as usize).max(8);
+    let jobs = ks.iter().enumerate().flat_map(|(at, k)| probes.iter().take(enough(*k)).map(move |probe| (at, *k as usize, probe)));
+    parallel::for_each(jobs, |(at, k, probe)| {
+        let ranks = see(at, k, probe);
+        seen.lock().unwrap_or_else(PoisonError::into_inner)[at].extend(ranks);
+    });
+    seen.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Probes with their neighbours.
+fn answered(vectors: &Vectors, kind: StandIn, count: usize, ks: &[u32], seed: u64) -> Vec<Probe> {
     let most = ks.last().copied().unwrap_or(1) as usize;
-    let probes = Mutex::new(probes(vectors, codes.clusters() > 1, seed));
-    let ranks: Mutex<Vec<(Vec<u32>, Vec<u32>)>> = Mutex::new(ks.iter().map(|_| Default::default()).collect());
-    let mut all = probes.into_inner().unwrap_or_else(PoisonError::into_inner);
-    parallel::for_each(all.chunks_mut(AT_ONCE), |probes| neighbours(vectors, most, probes));
-    let all = all;
-    let place = |k: u32| ks.iter().position(|other| *other == k).unwrap_or(0);
-    let some = |k: u32| all.iter().take((NEIGHBOURS / k as usize).max(8));
-    parallel::for_each(ks.iter().flat_map(|k| some(*k).map(move |probe| (*k, probe))), |(k, probe)| {
-        let seen = cluster_ranks(vectors, codes, probe, k as usize);
-        ranks.lock().unwrap_or_else(PoisonError::into_inner)[place(k)].0.extend(seen);
-    });
-    let mut measured = ranks.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let clusters: Vec<u32> = measured.iter_mut().map(|(ranks, _)| quantile(ranks, IN_CLUSTERS) + 1).collect();
-    let ranks = Mutex::new(measured);
-    parallel::for_each(ks.iter().flat_map(|k| some(*k).map(move |probe| (*k, probe))), |(k, probe)| {
-        let seen = pool_ranks(vectors, codes, probe, k as usize, clusters[place(k)]);
-        ranks.lock().unwrap_or_else(PoisonError::into_inner)[place(k)].1.extend(seen);
-    });
-    let measured = ranks.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let points = ks.iter().zip(clusters).zip(measured);
-    points
-        .map(|((k, clusters), (_, mut pool))| Calibrated {
-            k: *k,
-            clusters,
-            pool: (quantile(&mut pool, IN_POOL) + 1).max(*k).min(codes.vectors()),
-        })
-        .collect()
+    let mut probes = probes(vectors, kind, count, seed);
+    parallel::for_each(probes.chunks_mut(AT_ONCE), |probes| neighbours(vectors, most, probes));
+    probes
 }
 
 /// The number below or at which this share of the numbers lies.
@@ -77,21 +108,20 @@ fn quantile(numbers: &mut [u32], share: f64) -> u32 {
     *numbers.select_nth_unstable(at).1
 }
 
-fn probes(vectors: &Vectors, clustered: bool, seed: u64) -> Vec<Probe> {
+fn probes(vectors: &Vectors, kind: StandIn, count: usize, seed: u64) -> Vec<Probe> {
     let mut chance = Chance::new(seed);
     let probe = |own: u32| {
-        let mut query = vec![0.0; vectors.padded()];
-        vectors.read(own, &mut query);
-        let length = query.iter().map(|v| v * v).sum::<f32>().sqrt();
-        let noise = NOISE * length / (query.len() as f32).sqrt();
-        query.iter_mut().for_each(|value| *value += noise * chance.normal());
+        let (mut query, other) = match kind {
+            StandIn::Mixed => mixed(vectors, own, &mut chance),
+            StandIn::Moved => (moved(vectors, own, &mut chance), None),
+        };
         // Distances do not see the mean; dot products do.
         if vectors.metric() != Metric::Euclidean {
             query.iter_mut().zip(vectors.mean()).for_each(|(value, mean)| *value += mean);
         }
-        Probe { query, own, neighbours: Vec::new() }
+        Probe { query, own, other, neighbours: Vec::new() }
     };
-    let chosen = Chance::new(seed ^ 1).sample(if clustered { QUERIES } else { QUERIES_OF_ONE }, vectors.len());
+    let chosen = Chance::new(seed ^ 1).sample(count, vectors.len());
     let mut probes: Vec<Probe> = chosen.into_iter().map(probe).collect();
     // Any first few are then spread over the segment too.
     let len = probes.len();
@@ -99,9 +129,31 @@ fn probes(vectors: &Vectors, clustered: bool, seed: u64) -> Vec<Probe> {
     probes
 }
 
-/// Finds the true neighbours: the best `most` among all vectors.
+fn norm(row: &[f32]) -> f32 {
+    row.iter().map(|v| v * v).sum::<f32>().sqrt()
+}
+
+/// A row with noise.
+fn moved(vectors: &Vectors, own: u32, chance: &mut Chance) -> Vec<f32> {
+    let mut query = vectors.gather(&[own]);
+    let noise = NOISE * norm(&query) / (query.len() as f32).sqrt();
+    query.iter_mut().for_each(|value| *value += noise * chance.normal());
+    query
+}
+
+/// A row with some of another, both as long as the row: if they have nothing in common, so is the whole.
+fn mixed(vectors: &Vectors, own: u32, chance: &mut Chance) -> (Vec<f32>, Option<u32>) {
+    let other = (own + 1 + chance.below(vectors.len().max(2) - 1) as u32) % vectors.len() as u32;
+    let (row, other_row) = (vectors.gather(&[own]), vectors.gather(&[other]));
+    let by = 1.0 / OTHER_SHARE.hypot(1.0 - OTHER_SHARE);
+    let (own_by, other_by) = (by * (1.0 - OTHER_SHARE), by * OTHER_SHARE * norm(&row) / norm(&other_row).max(f32::MIN_POSITIVE));
+    (row.iter().zip(&other_row).map(|(row, other)| own_by * row + other_by * other).collect(), Some(other))
+}
+
+/// Finds the true neighbours: the best `most` among all vectors but those that the query was made from, and copies.
 fn neighbours(vectors: &Vectors, most: usize, probes: &mut [Probe]) {
     let padded = vectors.padded();
+    let listed = most + 2 * COPIES_MAX;
     let queries: Vec<f32> = probes.iter().flat_map(|probe| &probe.query).copied().collect();
     let mut best: Vec<Vec<(f32, u32)>> = probes.iter().map(|_| Vec::new()).collect();
     let mut least = vec![f32::NEG_INFINITY; probes.len()];
@@ -116,12 +168,12 @@ fn neighbours(vectors: &Vectors, most: usize, probes: &mut [Probe]) {
             let half = if vectors.metric() == Metric::Euclidean { row.iter().map(|v| v * v).sum::<f32>() / 2.0 } else { 0.0 };
             for (n, score) in scores.iter().enumerate() {
                 let score = score - half;
-                if score >= least[n] && probes[n].own != number {
+                if score >= least[n] {
                     best[n].push((score, number));
-                    if best[n].len() >= 2 * most + 16 {
-                        best[n].select_nth_unstable_by(most - 1, order);
-                        best[n].truncate(most);
-                        least[n] = best[n][most - 1].0;
+                    if best[n].len() >= 2 * listed {
+                        best[n].select_nth_unstable_by(listed - 1, order);
+                        best[n].truncate(listed);
+                        least[n] = best[n][listed - 1].0;
                     }
                 }
             }
@@ -129,9 +181,25 @@ fn neighbours(vectors: &Vectors, most: usize, probes: &mut [Probe]) {
     }
     for (probe, mut best) in probes.iter_mut().zip(best) {
         best.sort_unstable_by(order);
-        best.truncate(most);
+        best.truncate(listed);
         probe.neighbours = best.into_iter().map(|(_, number)| number).collect();
+        let copies = if probe.other.is_some() { copies(vectors, probe) } else { Vec::new() };
+        probe.neighbours.retain(|number| *number != probe.own && Some(*number) != probe.other && !copies.contains(number));
+        probe.neighbours.truncate(most);
     }
+}
+
+/// Those of the vectors nearest to a query that are copies of the one that it was made from.
+fn copies(vectors: &Vectors, probe: &Probe) -> Vec<u32> {
+    let near: Vec<u32> = probe.neighbours.iter().copied().filter(|n| *n != probe.own).take(4 * COPIES_MAX).collect();
+    let own = vectors.gather(&[probe.own]);
+    let rows = vectors.gather(&near);
+    let squared = |row: &[f32]| row.iter().zip(&own).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
+    let mut near: Vec<(f32, u32)> = rows.chunks_exact(vectors.padded()).map(squared).zip(near).collect();
+    near.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    let is_gap = |at: &usize| near[*at].0 > GAP * GAP * near[*at - 1].0;
+    let end = (1..near.len().min(COPIES_MAX + 1)).rev().find(is_gap).unwrap_or(0);
+    near[..end].iter().map(|(_, number)| *number).collect()
 }
 
 /// The clusters by nearness to a query.
@@ -196,4 +264,79 @@ fn pool_ranks(vectors: &Vectors, codes: &Codes, probe: &Probe, k: usize, cluster
         above
     };
     found.iter().zip(better).map(rank).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use pinyon_kernels::Kernels;
+
+    use super::{
+        super::{
+            builder::{CodesBuilder, CodesFrom},
+            head::SEED,
+        },
+        *,
+    };
+
+    const DIMENSION: usize = 64;
+
+    /// `kinds` vectors at random, and of each so many that lie this far aside.
+    fn copied(kinds: usize, each: usize, aside: f32) -> Vec<Vec<f32>> {
+        let mut chance = Chance::new(8);
+        let mut normal = |by: f32| -> Vec<f32> { (0..DIMENSION).map(|_| by * chance.normal()).collect() };
+        let of = |original: Vec<f32>, normal: &mut dyn FnMut(f32) -> Vec<f32>| -> Vec<Vec<f32>> {
+            (0..each).map(|_| original.iter().zip(normal(aside)).map(|(a, b)| a + b).collect()).collect()
+        };
+        (0..kinds).map(|_| normal(1.0)).collect::<Vec<_>>().into_iter().flat_map(|original| of(original, &mut normal)).collect()
+    }
+
+    fn kept(rows: &[Vec<f32>]) -> Vectors {
+        let mut vectors = Vectors::new(Kernels::detect(), Metric::Euclidean, DIMENSION, SEED);
+        rows.iter().for_each(|row| vectors.push(row));
+        vectors.complete();
+        vectors
+    }
+
+    #[test]
+    fn copies_of_the_vector_that_a_query_was_made_from_are_no_neighbours_and_all_else_is() {
+        const EACH: usize = 9;
+        let vectors = kept(&copied(300, EACH, 0.2));
+        let mut probes = probes(&vectors, StandIn::Mixed, QUERIES, 3);
+        neighbours(&vectors, 20, &mut probes);
+        for probe in &probes {
+            let kind = |number: u32| number as usize / EACH;
+            let score = |number: u32| -> f32 {
+                let row = vectors.gather(&[number]);
+                -row.iter().zip(&probe.query).map(|(a, b)| (a - b) * (a - b)).sum::<f32>()
+            };
+            let mut wanted: Vec<u32> =
+                (0..vectors.len() as u32).filter(|n| kind(*n) != kind(probe.own) && Some(*n) != probe.other).collect();
+            wanted.sort_by(|a, b| score(*b).total_cmp(&score(*a)));
+            let (found, wanted) = (probe.neighbours.iter().map(|n| score(*n)), wanted.iter().map(|n| score(*n)));
+            assert!(found.zip(wanted.take(20)).all(|(a, b)| (a - b).abs() < 0.01), "{}", probe.own);
+            assert!(probe.neighbours.len() == 20 && probe.neighbours.iter().all(|n| kind(*n) != kind(probe.own)));
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_a_copy_next_to_nothing_is_left_out() {
+        let vectors = kept(&copied(2_000, 1, 0.0));
+        let mut probes = probes(&vectors, StandIn::Mixed, QUERIES, 3);
+        for probe in &mut probes {
+            probe.neighbours = (0..2_000).collect();
+            assert!(copies(&vectors, probe).len() <= 1, "{}", probe.own);
+        }
+    }
+
+    #[test]
+    fn all_alike_can_be_calibrated() {
+        let mut builder = CodesBuilder::new(Kernels::detect(), Metric::Cosine, DIMENSION, CodesFrom { coded: 1, clustered: 1 });
+        (0..2_000).for_each(|_| builder.push(&[1.0; DIMENSION]));
+        let plan = builder.plan().unwrap();
+        let encoded: Vec<_> = (0..plan.batches()).map(|batch| plan.encode(batch)).collect();
+        let scan: Vec<u8> = encoded.iter().flat_map(|encoded| encoded.scan.clone()).collect();
+        let rows = encoded.iter().flat_map(|encoded| encoded.rows.clone()).collect();
+        let head = plan.calibrate((&scan[..]).into(), rows).unwrap();
+        assert!(head.calibration.iter().all(|point| point.clusters >= 1 && point.pool >= point.k));
+    }
 }

@@ -63,6 +63,14 @@ ids! {
     NamespaceId,
     /// An API key, not its secret.
     ApiKeyId,
+    /// A service account, not its secret.
+    ServiceAccountId,
+    /// A user: one person in one organization.
+    UserId,
+    /// An invite to an organization.
+    InviteId,
+    /// One grant of a role.
+    RoleBindingId,
     /// A stored object (a segment, a manifest, a log file): random, also the object's name.
     ObjectId,
 }

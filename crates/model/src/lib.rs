@@ -3,37 +3,60 @@
 //! Nothing here reads a clock, draws a random number, touches a file or knows how a value looks on the wire. A value of
 //! one of these types has been checked once, where it was made; whoever holds it may rely on it.
 
+mod api_key;
 mod deployment;
+mod email;
 mod error;
 mod explain;
 mod filter;
 mod id;
 mod index;
+mod invite;
 pub mod limits;
 mod metadata;
+mod name;
 mod namespace;
+mod organization;
+mod page;
+mod permission;
 mod principal;
+mod project;
 mod query;
 mod recall;
 mod record;
+mod role;
+mod role_binding;
+mod service_account;
 mod tags;
 mod text;
+mod user;
 mod vector;
 
+pub use api_key::{ApiKey, ApiKeyChange};
 pub use deployment::{DedicatedCapacity, Deployment, ReadCapacity, ReadCapacityChange};
+pub use email::Email;
 pub use error::{Error, ErrorCode, Result};
 pub use explain::{Explain, SearchPlan, SegmentExplain};
 pub use filter::{Condition, Filter, Scalar};
-pub use id::{ApiKeyId, IndexId, NamespaceId, ObjectId, OrganizationId, ProjectId};
+pub use id::{ApiKeyId, IndexId, InviteId, NamespaceId, ObjectId, OrganizationId, ProjectId, RoleBindingId, ServiceAccountId, UserId};
 pub use index::{
     DeletionProtection, Dimension, Index, IndexChange, IndexName, IndexSchema, IndexSpec, IndexState, Metric, SchemaField, VectorShape,
     VectorType,
 };
+pub use invite::{Invite, InviteStatus, NewInvite};
 pub use metadata::{Metadata, MetadataValue};
 pub use namespace::{MetadataSchema, NamespaceDescription, NamespaceName, Prefix};
-pub use principal::{Permission, Plane, Principal, Role};
+pub use organization::{Organization, PaymentStatus, Plan};
+pub use page::{Page, PageMark, PageRequest};
+pub use permission::{Permission, PermissionSet};
+pub use principal::{Grants, Plane, Principal, PrincipalRef, PrincipalType, ResourceRef, ResourceType};
+pub use project::{NewProject, Project, ProjectChange};
 pub use query::{DeleteSelector, ListPage, Match, Query, QueryTarget, TopK, Update, UpdateTarget, Usage};
 pub use recall::{IndexRecall, NamespaceRecall, RECALL_TARGET, Recall};
 pub use record::{Lsn, Record, RecordId};
+pub use role::Role;
+pub use role_binding::{NewRoleBinding, RoleBinding, RoleBindingFilter, RoleGrant};
+pub use service_account::{NewServiceAccount, ServiceAccount};
 pub use tags::Tags;
+pub use user::User;
 pub use vector::{DenseVector, SparseVector};

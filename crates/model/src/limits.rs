@@ -43,3 +43,11 @@ pub const TAG_VALUE_LEN_MAX: usize = 120;
 pub const FIELD_NAME_LEN_MAX: usize = 64;
 /// Bytes of a schema field's description.
 pub const FIELD_DESCRIPTION_LEN_MAX: usize = 256;
+/// Characters of a project's name.
+pub const PROJECT_NAME_LEN_MAX: usize = 512;
+/// Characters of an organization's name.
+pub const ORGANIZATION_NAME_LEN_MAX: usize = 512;
+/// Characters of an API key's name.
+pub const API_KEY_NAME_LEN_MAX: usize = 80;
+/// Characters of a service account's name.
+pub const SERVICE_ACCOUNT_NAME_LEN_MAX: usize = 80;

@@ -51,3 +51,5 @@ pub const ORGANIZATION_NAME_LEN_MAX: usize = 512;
 pub const API_KEY_NAME_LEN_MAX: usize = 80;
 /// Characters of a service account's name.
 pub const SERVICE_ACCOUNT_NAME_LEN_MAX: usize = 80;
+/// Characters of a user's name.
+pub const USER_NAME_LEN_MAX: usize = 256;

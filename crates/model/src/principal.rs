@@ -1,4 +1,4 @@
-use crate::{ApiKeyId, InviteId, OrganizationId, Permission, PermissionSet, ProjectId, RoleBinding, ServiceAccountId, UserId};
+use crate::{ApiKeyId, InviteId, OrganizationId, PermissionSet, ProjectId, RoleBinding, ServiceAccountId, UserId};
 
 /// The kinds of principal that a role can be given to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,15 +97,12 @@ pub struct Grants {
 }
 
 impl Grants {
-    /// The union of what bindings give. `viewers_infer` lets those who may read records embed and rerank.
-    pub fn new<'b>(organization: OrganizationId, bindings: impl IntoIterator<Item = &'b RoleBinding>, viewers_infer: bool) -> Self {
+    /// The union of what bindings give.
+    pub fn new<'b>(organization: OrganizationId, bindings: impl IntoIterator<Item = &'b RoleBinding>) -> Self {
         let none = PermissionSet::NONE;
         let mut grants = Self { organization, on_organization: none, on_all_projects: none, on_projects: Vec::new() };
         for binding in bindings {
-            let mut given = binding.role.permissions();
-            if viewers_infer && binding.role.is_data_viewer() {
-                given = given.union(PermissionSet::of(&[Permission::Inference]));
-            }
+            let given = binding.role.permissions();
             match binding.resource {
                 ResourceRef::Organization(id) if id == organization => {
                     grants.on_organization = grants.on_organization.union(given);
@@ -256,7 +253,7 @@ pub enum Plane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Role, RoleBindingId};
+    use crate::{Permission, Role, RoleBindingId};
 
     fn binding(resource: ResourceRef, role: Role) -> RoleBinding {
         RoleBinding {
@@ -278,12 +275,11 @@ mod tests {
             binding(ResourceRef::Organization(organization), Role::OrgMember),
             binding(ResourceRef::Organization(OrganizationId::from_bytes([9; 16])), Role::OrgOwner),
         ];
-        let grants = Grants::new(organization, &bindings, false);
+        let grants = Grants::new(organization, &bindings);
         assert_eq!(grants.on_project(a), PermissionSet::of(&[Permission::ControlRead, Permission::DataRead]));
         assert!(grants.on_project(b).is_empty(), "another organization's owner owns nothing here");
         assert_eq!(grants.on_organization(), PermissionSet::of(&[Permission::OrganizationRead]));
-        assert!(Grants::new(organization, &bindings, true).on_project(a).contains(Permission::Inference));
-        let owner = Grants::new(organization, &[binding(ResourceRef::Organization(organization), Role::OrgOwner)], false);
+        let owner = Grants::new(organization, &[binding(ResourceRef::Organization(organization), Role::OrgOwner)]);
         assert!(owner.on_project(b).covers(Role::ProjectOwner.permissions()));
         assert_eq!(owner.named_projects().count(), 0);
     }

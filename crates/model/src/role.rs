@@ -134,12 +134,6 @@ impl Role {
             _ => PermissionSet::NONE,
         }
     }
-
-    /// Whether it lets read records: such a principal may also embed and rerank where the installation says so. Pinecone's older
-    /// pages deny it, its newer ones allow it.
-    pub const fn is_data_viewer(self) -> bool {
-        matches!(self, Role::ProjectViewer | Role::DataPlaneViewer)
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use crate::{Email, OrganizationId, UserId};
+use crate::{Email, OrganizationId, Result, UserId, limits, name::display_name};
 
 /// A person in one organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,4 +13,11 @@ pub struct User {
     pub name: Option<String>,
     /// When it came, milliseconds since 1970.
     pub created_at_ms: u64,
+}
+
+impl User {
+    /// Reads a name: 1 to 256 printable characters.
+    pub fn parse_name(text: &str) -> Result<String> {
+        display_name("a user", text, limits::USER_NAME_LEN_MAX)
+    }
 }

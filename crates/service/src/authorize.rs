@@ -4,181 +4,72 @@
 
 use std::sync::Arc;
 
-use pinyon_model::{Error, ErrorCode, Permission, Principal, ProjectId, Result};
+use pinyon_model::{Error, ErrorCode, OrganizationId, Permission, PermissionSet, Plane, Principal, ProjectId, Result};
 use pinyon_storage::random_bytes;
 
+pub(crate) use crate::action::Action;
 use crate::{
     DataPlaneAudit, IndexRef, OpContext, Service,
-    audit::{Audit, AuditEvent, AuditOutcome},
+    audit::{Audit, AuditActor, AuditEvent, AuditOutcome},
 };
 
-/// Everything that can be done, in the words of the act.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Action {
-    ListIndexes,
-    DescribeIndex,
-    CreateIndex,
-    ConfigureIndex,
-    DeleteIndex,
-    Query,
-    Fetch,
-    FetchByMetadata,
-    ListRecords,
-    DescribeIndexStats,
-    ListNamespaces,
-    DescribeNamespace,
-    Explain,
-    DescribeRecall,
-    Upsert,
-    Update,
-    Delete,
-    CreateNamespace,
-    DeleteNamespace,
-    CreateApiKey,
-    ListApiKeys,
-    RevokeApiKey,
-    CreateProject,
-    ListProjects,
-    RotateRootKey,
-    ExportRootKey,
-    Check,
-    RebuildCatalog,
-    ReadAuditLog,
-    /// What Pinyon does not have yet, and who might use it if it had.
-    Unbuilt(Permission),
-}
-
-impl Action {
-    #[cfg(test)]
-    pub(crate) const ALL: [Action; 29] = {
-        use Action::*;
-        [
-            ListIndexes,
-            DescribeIndex,
-            CreateIndex,
-            ConfigureIndex,
-            DeleteIndex,
-            Query,
-            Fetch,
-            FetchByMetadata,
-            ListRecords,
-            DescribeIndexStats,
-            ListNamespaces,
-            DescribeNamespace,
-            Explain,
-            DescribeRecall,
-            Upsert,
-            Update,
-            Delete,
-            CreateNamespace,
-            DeleteNamespace,
-            CreateApiKey,
-            ListApiKeys,
-            RevokeApiKey,
-            CreateProject,
-            ListProjects,
-            RotateRootKey,
-            ExportRootKey,
-            Check,
-            RebuildCatalog,
-            ReadAuditLog,
-        ]
-    };
-
-    /// What a principal must be allowed for it.
-    pub(crate) const fn permission(self) -> Permission {
-        use Action::*;
-        match self {
-            Unbuilt(permission) => permission,
-            ListIndexes | DescribeIndex => Permission::ControlRead,
-            CreateIndex | ConfigureIndex | DeleteIndex => Permission::ControlWrite,
-            Query | Fetch | FetchByMetadata | ListRecords | DescribeIndexStats | ListNamespaces | DescribeNamespace | Explain
-            | DescribeRecall => Permission::DataRead,
-            Upsert | Update | Delete | CreateNamespace | DeleteNamespace => Permission::DataWrite,
-            CreateApiKey | ListApiKeys | RevokeApiKey | CreateProject | ListProjects | RotateRootKey | ExportRootKey | Check
-            | RebuildCatalog | ReadAuditLog => Permission::Operate,
-        }
-    }
-
-    /// Whether it changes nothing. Exporting the root key changes nothing either, and is recorded all the same.
-    const fn is_read(self) -> bool {
-        use Action::*;
-        matches!(
-            self,
-            ListIndexes
-                | DescribeIndex
-                | Query
-                | Fetch
-                | FetchByMetadata
-                | ListRecords
-                | DescribeIndexStats
-                | ListNamespaces
-                | DescribeNamespace
-                | Explain
-                | DescribeRecall
-                | ListApiKeys
-                | ListProjects
-                | Check
-                | Unbuilt(_)
-                | ReadAuditLog
-        )
-    }
-
-    /// The audit log's words for it: action and kind of resource.
-    pub(crate) const fn words(self) -> (&'static str, &'static str) {
-        use Action::*;
-        match self {
-            ListIndexes => ("list", "index"),
-            DescribeIndex => ("read", "index"),
-            CreateIndex => ("create", "index"),
-            ConfigureIndex => ("update", "index"),
-            DeleteIndex => ("delete", "index"),
-            Query => ("query", "record"),
-            Fetch | FetchByMetadata => ("fetch", "record"),
-            ListRecords => ("list", "record"),
-            DescribeIndexStats => ("read", "index-stats"),
-            ListNamespaces => ("list", "namespace"),
-            DescribeNamespace => ("read", "namespace"),
-            Explain => ("explain", "query"),
-            DescribeRecall => ("read", "recall"),
-            Upsert => ("upsert", "record"),
-            Update => ("update", "record"),
-            Delete => ("delete", "record"),
-            CreateNamespace => ("create", "namespace"),
-            DeleteNamespace => ("delete", "namespace"),
-            CreateApiKey => ("create", "api-key"),
-            ListApiKeys => ("list", "api-key"),
-            RevokeApiKey => ("delete", "api-key"),
-            CreateProject => ("create", "project"),
-            ListProjects => ("list", "project"),
-            RotateRootKey => ("update", "root-key"),
-            ExportRootKey => ("read", "root-key"),
-            Check => ("read", "installation"),
-            Unbuilt(_) => ("use", "operation"),
-            RebuildCatalog => ("update", "catalog"),
-            ReadAuditLog => ("read", "audit-log"),
-        }
-    }
+/// Where something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The installation itself: the operator's own.
+    Installation,
+    Organization(OrganizationId),
+    Project(ProjectId),
 }
 
 /// What an action is about, as far as permission is concerned.
 pub(crate) trait Resource {
-    /// Whose it is; `None` is the installation itself.
-    fn project_id(&self) -> Option<ProjectId>;
+    /// Where it is.
+    fn place(&self) -> Place;
     /// How the audit log names it: id and name.
     fn names(&self) -> (String, String);
+    /// What a caller is told who may not know whether it is there.
+    fn hidden(&self) -> Error {
+        match self.place() {
+            Place::Installation => Error::not_found("There is no such resource"),
+            Place::Organization(id) => Error::not_found(format!("There is no organization {id}")),
+            Place::Project(id) => Error::not_found(format!("There is no project {id}")),
+        }
+    }
 }
 
-/// The installation: keys of all projects, the root key.
+/// The installation: the root key, the catalog, the audit log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Installation;
 
 impl Resource for Installation {
-    fn project_id(&self) -> Option<ProjectId> {
-        None
+    fn place(&self) -> Place {
+        Place::Installation
     }
     fn names(&self) -> (String, String) {
         (String::new(), String::new())
+    }
+}
+
+/// Something of an organization or a project, by what the caller called it.
+#[derive(Debug, Clone)]
+pub(crate) struct Named {
+    pub(crate) place: Place,
+    /// What the caller gave, for the record.
+    pub(crate) id: String,
+    /// What it says to those who may not know: the kind of thing.
+    pub(crate) kind: &'static str,
+}
+
+impl Resource for Named {
+    fn place(&self) -> Place {
+        self.place
+    }
+    fn names(&self) -> (String, String) {
+        (self.id.clone(), String::new())
+    }
+    fn hidden(&self) -> Error {
+        Error::not_found(format!("There is no {} {}", self.kind, self.id))
     }
 }
 
@@ -190,8 +81,8 @@ pub(crate) struct ProjectScope {
 }
 
 impl Resource for ProjectScope {
-    fn project_id(&self) -> Option<ProjectId> {
-        Some(self.id)
+    fn place(&self) -> Place {
+        Place::Project(self.id)
     }
     fn names(&self) -> (String, String) {
         let name: String = self.index.as_deref().unwrap_or_default().chars().take(NAME_SHOWN_MAX).collect();
@@ -200,11 +91,14 @@ impl Resource for ProjectScope {
 }
 
 impl Resource for IndexRef {
-    fn project_id(&self) -> Option<ProjectId> {
-        Some(IndexRef::project_id(self))
+    fn place(&self) -> Place {
+        Place::Project(IndexRef::project_id(self))
     }
     fn names(&self) -> (String, String) {
         (self.name().to_string(), self.name().to_string())
+    }
+    fn hidden(&self) -> Error {
+        invalid_api_key()
     }
 }
 
@@ -236,6 +130,13 @@ impl<T> Authorized<T> {
     pub(crate) fn note(&mut self, key: &str, value: impl Into<String>) {
         if let Some(record) = &mut self.record {
             record.event.parameters.push((key.to_owned(), value.into()));
+        }
+    }
+
+    /// Names who did it, where it was the caller and not Pinyon itself.
+    pub(crate) fn by(&mut self, principal: &Principal) {
+        if let Some(record) = &mut self.record {
+            record.event.actor = AuditActor::of(principal);
         }
     }
 
@@ -284,20 +185,23 @@ impl Drop for OpenRecord {
 }
 
 impl Service {
-    /// Asks whether this caller may do this to this resource. `Unauthenticated` for another project's key, `Forbidden` for a key of
-    /// the right project without the role; either is in the audit log when this returns.
+    /// Asks whether this caller may do this to this resource. What the caller may not know of is answered as what is not there (for an
+    /// index's host: as an unknown key is), what it knows and may not do is `Forbidden`; either is in the audit log when this returns.
     pub(crate) async fn authorize<T: Resource>(&self, ctx: &OpContext, action: Action, resource: T) -> Result<Authorized<T>> {
         ctx.check_deadline(self.clock().now_ms())?;
-        match decide(&ctx.principal, action, resource.project_id()) {
-            Ok(()) => {}
-            Err(error) => {
+        let place = resource.place();
+        match self.decide(&ctx.principal, action, place) {
+            Verdict::Allowed => {}
+            verdict => {
+                let error = if verdict == Verdict::Hidden { resource.hidden() } else { lacking(&ctx.principal, action, place) };
                 let mut event = self.event(ctx, action, &resource);
                 event.outcome = AuditOutcome::failure(&error);
                 self.audit().refuse(event).await?;
                 return Err(error);
             }
         }
-        let silent = action.is_read() || (action.permission() == Permission::DataWrite && self.data_plane_audit() == DataPlaneAudit::Off);
+        let is_data_write = matches!(action.permission(place), Permission::DataWrite);
+        let silent = action.is_read() || (is_data_write && self.data_plane_audit() == DataPlaneAudit::Off);
         let record = if silent {
             None
         } else {
@@ -313,43 +217,91 @@ impl Service {
         let action = Action::Unbuilt(permission);
         match index {
             Some(index) => self.authorize(ctx, action, index.clone()).await.map(drop),
-            None => {
-                let id = ctx.project_id().unwrap_or_else(|| self.default_project());
-                self.authorize(ctx, action, ProjectScope { id, index: None }).await.map(drop)
-            }
+            None => self.authorize(ctx, action, self.project_scope(ctx, None)?).await.map(drop),
         }
+    }
+
+    /// Whether the caller may do this there, without a record of the question: for lists, which show what may be seen.
+    pub(crate) fn may(&self, ctx: &OpContext, permission: Permission, place: Place) -> bool {
+        self.permissions(&ctx.principal, place).is_none_or(|set| set.contains(permission))
+    }
+
+    /// The caller's permissions at a place; none means all of them.
+    pub(crate) fn permissions(&self, principal: &Principal, place: Place) -> Option<PermissionSet> {
+        let grants = principal.grants()?;
+        Some(match place {
+            Place::Installation => PermissionSet::NONE,
+            Place::Organization(id) if id == grants.organization => grants.on_organization(),
+            Place::Organization(_) => PermissionSet::NONE,
+            Place::Project(id) => match principal {
+                // A key has bindings on its own project only: nothing has to be looked up.
+                Principal::ApiKey { .. } => grants.on_project(id),
+                _ if self.catalog().tables().organization_of(id) == Some(grants.organization) => grants.on_project(id),
+                _ => PermissionSet::NONE,
+            },
+        })
+    }
+
+    /// The rule itself, without its record.
+    fn decide(&self, principal: &Principal, action: Action, place: Place) -> Verdict {
+        let Some(given) = self.permissions(principal, place) else { return Verdict::Allowed };
+        verdict(principal, given, action, place, self.viewers_infer())
     }
 
     fn event<T: Resource>(&self, ctx: &OpContext, action: Action, resource: &T) -> AuditEvent {
         let (word, kind) = action.words();
         let mut event = AuditEvent::open(ctx, random_bytes(), word, kind);
         (event.resource_id, event.resource_name) = resource.names();
-        if let Some(project) = resource.project_id() {
-            event.parameters.push(("project_id".to_owned(), project.to_string()));
-        }
-        if let Some(organization) = self.catalog().default_organization() {
+        let tables = self.catalog().tables();
+        let organization = match resource.place() {
+            Place::Installation => ctx.principal.organization_id(),
+            Place::Organization(id) => Some(id),
+            Place::Project(id) => {
+                event.parameters.push(("project_id".to_owned(), id.to_string()));
+                tables.organization_of(id)
+            }
+        };
+        if let Some(organization) = tables.organizations.get(&organization.unwrap_or(tables.defaults().organization)) {
             event.organization_id = organization.id.to_string();
-            event.organization_name = organization.name;
+            event.organization_name.clone_from(&organization.name);
         }
         event
     }
 }
 
-/// The rule itself, without its record.
-fn decide(principal: &Principal, action: Action, project: Option<ProjectId>) -> Result<()> {
-    if let Principal::ApiKey { project_id, .. } = principal
-        && project.is_some_and(|p| p != *project_id)
-    {
-        return Err(invalid_api_key());
+/// What came of the question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Allowed,
+    /// The caller may not know whether there is anything.
+    Hidden,
+    /// The caller knows it, and may not do this.
+    Forbidden,
+}
+
+fn verdict(principal: &Principal, given: PermissionSet, action: Action, place: Place, viewers_infer: bool) -> Verdict {
+    let wanted = action.permission(place);
+    if given.contains(wanted) || (wanted == Permission::Inference && viewers_infer && given.contains(Permission::DataRead)) {
+        return Verdict::Allowed;
     }
-    if principal.allows(action.permission()) {
-        return Ok(());
-    }
+    let knows = match place {
+        Place::Installation => true,
+        Place::Organization(id) => principal.organization_id() == Some(id),
+        // A key knows its project even when every role of it is gone.
+        Place::Project(id) => !given.is_empty() || matches!(principal, Principal::ApiKey { project_id, .. } if *project_id == id),
+    };
+    if knows { Verdict::Forbidden } else { Verdict::Hidden }
+}
+
+fn lacking(principal: &Principal, action: Action, place: Place) -> Error {
     let (word, kind) = action.words();
-    Err(Error::forbidden(format!(
-        "This API key's roles do not allow it to {word} ({kind}); it lacks the permission {:?}",
-        action.permission()
-    )))
+    let who = match principal {
+        Principal::ApiKey { .. } => "This API key's",
+        Principal::ServiceAccount { .. } => "This service account's",
+        _ => "Your",
+    };
+    let permission = action.permission(place);
+    Error::forbidden(format!("{who} roles do not allow to {word} ({kind}); the permission {permission:?} is missing"))
 }
 
 /// What an unknown, a missing and another project's key are answered alike.
@@ -357,33 +309,89 @@ pub(crate) fn invalid_api_key() -> Error {
     Error::new(ErrorCode::Unauthenticated, "Invalid API key.")
 }
 
+/// Whether a principal of this kind may call this side of the API at all: the admin plane takes no API keys.
+pub(crate) fn admits(plane: Plane, principal: &Principal) -> bool {
+    plane != Plane::Admin || !matches!(principal, Principal::ApiKey { .. })
+}
+
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, fmt::Write};
 
-    use pinyon_model::{ApiKeyId, Role};
+    use pinyon_model::{ApiKeyId, Grants, PrincipalRef, ResourceRef, ResourceType, Role, RoleBinding, RoleBindingId, ServiceAccountId};
 
     use super::*;
 
-    fn key(project: ProjectId, roles: &[Role]) -> Principal {
-        Principal::ApiKey { id: ApiKeyId::from_bytes([1; 16]), name: "k".into(), project_id: project, roles: roles.to_vec() }
+    const HOME: [u8; 16] = [5; 16];
+    const MINE: [u8; 16] = [9; 16];
+
+    fn grants(roles: &[Role]) -> Grants {
+        let organization_id = OrganizationId::from_bytes(HOME);
+        let bindings: Vec<RoleBinding> = roles
+            .iter()
+            .map(|role| RoleBinding {
+                id: RoleBindingId::from_bytes([0; 16]),
+                organization_id,
+                principal: PrincipalRef::ServiceAccount(ServiceAccountId::from_bytes([1; 16])),
+                resource: match role.scope() {
+                    ResourceType::Organization => ResourceRef::Organization(organization_id),
+                    ResourceType::Project => ResourceRef::Project(ProjectId::from_bytes(MINE)),
+                },
+                role: *role,
+                created_at_ms: 0,
+            })
+            .collect();
+        Grants::new(organization_id, &bindings)
+    }
+
+    fn account(roles: &[Role]) -> Principal {
+        Principal::ServiceAccount { id: ServiceAccountId::from_bytes([1; 16]), name: "s".into(), grants: grants(roles) }
+    }
+
+    fn key(roles: &[Role]) -> Principal {
+        let (id, project_id) = (ApiKeyId::from_bytes([1; 16]), ProjectId::from_bytes(MINE));
+        Principal::ApiKey { id, name: "k".into(), project_id, grants: grants(roles) }
+    }
+
+    fn ask(principal: &Principal, action: Action, place: Place) -> Verdict {
+        let grants = principal.grants().unwrap();
+        let given = match place {
+            Place::Installation => PermissionSet::NONE,
+            Place::Organization(id) if id == grants.organization => grants.on_organization(),
+            Place::Organization(_) => PermissionSet::NONE,
+            Place::Project(id) if id.as_bytes() == &MINE => grants.on_project(id),
+            Place::Project(_) => PermissionSet::NONE,
+        };
+        verdict(principal, given, action, place, false)
+    }
+
+    /// Where an action is done, for the table.
+    fn place_of(action: Action) -> Place {
+        let organization = Place::Organization(OrganizationId::from_bytes(HOME));
+        match action.permission(organization) {
+            Permission::Operate => Place::Installation,
+            Permission::OrganizationRead
+            | Permission::OrganizationWrite
+            | Permission::CreateProject
+            | Permission::BillingRead
+            | Permission::BillingWrite => organization,
+            _ => Place::Project(ProjectId::from_bytes(MINE)),
+        }
     }
 
     /// The table of who may do what, as a file that a person reads. After a deliberate change, copy what the failure prints.
     #[test]
     fn roles_as_a_table() {
-        let project = ProjectId::from_bytes([9; 16]);
         let mut table = String::from("action");
         Role::ALL.iter().for_each(|r| write!(table, "\t{}", r.as_str()).unwrap());
-        table.push_str("\tOperator\n");
+        table.push('\n');
         for action in Action::ALL {
             write!(table, "{action:?}").unwrap();
-            let principals = Role::ALL.iter().map(|r| key(project, &[*r])).chain([Principal::Operator]);
-            for principal in principals {
-                let word = match decide(&principal, action, Some(project)) {
-                    Ok(()) => "yes",
-                    Err(e) if e.code == ErrorCode::Forbidden => "-",
-                    Err(_) => "?",
+            for role in Role::ALL {
+                let word = match ask(&account(&[role]), *action, place_of(*action)) {
+                    Verdict::Allowed => "yes",
+                    Verdict::Forbidden => "-",
+                    Verdict::Hidden => "hidden",
                 };
                 write!(table, "\t{word}").unwrap();
             }
@@ -393,22 +401,38 @@ mod tests {
     }
 
     #[test]
-    fn another_projects_key_is_an_unknown_key() {
-        let (mine, theirs) = (ProjectId::from_bytes([1; 16]), ProjectId::from_bytes([2; 16]));
+    fn other_peoples_things_are_hidden() {
         for action in Action::ALL {
-            let refused = decide(&key(mine, &Role::ALL), action, Some(theirs)).unwrap_err();
-            assert_eq!((refused.code, refused.message.as_str()), (ErrorCode::Unauthenticated, "Invalid API key."), "{action:?}");
+            for principal in [key(&Role::ALL), account(&Role::ALL)] {
+                let theirs = [Place::Project(ProjectId::from_bytes([2; 16])), Place::Organization(OrganizationId::from_bytes([2; 16]))];
+                for place in theirs {
+                    assert_eq!(ask(&principal, *action, place), Verdict::Hidden, "{action:?} {place:?}");
+                }
+            }
         }
     }
 
     #[test]
-    fn roles_are_united() {
-        let project = ProjectId::from_bytes([1; 16]);
-        let both = key(project, &[Role::ControlPlaneViewer, Role::DataPlaneViewer]);
-        assert!(decide(&both, Action::Query, Some(project)).is_ok());
-        assert!(decide(&both, Action::ListIndexes, Some(project)).is_ok());
-        assert!(decide(&both, Action::Upsert, Some(project)).is_err());
-        assert!(decide(&key(project, &[]), Action::Query, Some(project)).is_err());
+    fn roles_are_united_and_none_is_none() {
+        let mine = Place::Project(ProjectId::from_bytes(MINE));
+        let both = key(&[Role::ControlPlaneViewer, Role::DataPlaneViewer]);
+        assert_eq!(ask(&both, Action::Query, mine), Verdict::Allowed);
+        assert_eq!(ask(&both, Action::ListIndexes, mine), Verdict::Allowed);
+        assert_eq!(ask(&both, Action::Upsert, mine), Verdict::Forbidden);
+        assert_eq!(ask(&key(&[]), Action::Query, mine), Verdict::Forbidden);
+        assert_eq!(ask(&account(&[]), Action::Query, mine), Verdict::Hidden);
+    }
+
+    #[test]
+    fn viewers_embed_where_it_is_set() {
+        let mine = Place::Project(ProjectId::from_bytes(MINE));
+        let embed = Action::Unbuilt(Permission::Inference);
+        let given = |role: Role| grants(&[role]).on_project(ProjectId::from_bytes(MINE));
+        for (role, allowed) in [(Role::DataPlaneViewer, true), (Role::ProjectViewer, true), (Role::ControlPlaneViewer, false)] {
+            let principal = key(&[role]);
+            assert_eq!(verdict(&principal, given(role), embed, mine, false), Verdict::Forbidden, "{role:?}");
+            assert_eq!(verdict(&principal, given(role), embed, mine, true) == Verdict::Allowed, allowed, "{role:?}");
+        }
     }
 
     #[test]

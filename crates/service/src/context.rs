@@ -7,6 +7,8 @@ use pinyon_model::{Error, ErrorCode, Principal, ProjectId, Result};
 pub struct OpContext {
     /// Who asks.
     pub principal: Arc<Principal>,
+    /// The project that the caller chose, for callers with more than one.
+    pub project: Option<ProjectId>,
     /// The request's id, as the caller reads it in the answer.
     pub request_id: Arc<str>,
     /// When the request came, milliseconds since 1970.
@@ -24,19 +26,12 @@ impl OpContext {
     pub fn internal(principal: Principal, now_ms: u64) -> Self {
         Self {
             principal: Arc::new(principal),
+            project: None,
             request_id: Arc::from(""),
             now_ms,
             deadline: None,
             source: Arc::from(""),
             user_agent: Arc::from("pinyon"),
-        }
-    }
-
-    /// The one project that an API key belongs to.
-    pub fn project_id(&self) -> Option<ProjectId> {
-        match &*self.principal {
-            Principal::ApiKey { project_id, .. } => Some(*project_id),
-            Principal::Operator | Principal::System => None,
         }
     }
 

@@ -1,10 +1,12 @@
-//! The product: who may do what. Control plane, data plane and operator calls as plain async Rust, with every permission asked
+//! The product: who may do what. Control plane, data plane, admin plane and operator calls as plain async Rust, with every permission asked
 //! and every act audited in one place ([`Service`]'s `authorize`).
 //!
 //! Nothing here knows HTTP, JSON or an API date. Errors are `pinyon_model::Error`.
 
+mod action;
 mod api_key;
 mod audit;
+mod authenticate;
 mod authorize;
 mod catalog;
 mod check;
@@ -14,24 +16,34 @@ mod context;
 mod data;
 mod descriptor;
 mod index;
+mod invite;
 mod limits;
 mod operator;
 mod options;
+mod organization;
 mod project;
 mod rebuild;
+mod role_binding;
+mod secret;
 mod service;
+mod service_account;
 mod store;
+mod token;
+mod user;
 
-pub use api_key::{ApiKeyInfo, ApiKeySecret, CreatedApiKey, NewApiKey};
+pub use api_key::{CreatedApiKey, NewApiKey};
 pub use audit::{AuditActor, AuditEvent, AuditOutcome};
 pub use check::{CheckReport, CheckedRecall, DamagedFile};
 pub use clock::{ManualClock, SystemClock};
 pub use context::OpContext;
 pub use index::IndexRef;
+pub use invite::CreatedInvite;
 pub use limits::Limits;
 pub use options::{AuthMode, DataPlaneAudit, PortCheck, ServiceOptions};
 pub use pinyon_engine::{Clock, EngineSettings, FetchAnswer, FetchPage, IndexStats, ListAnswer, QueryAnswer, UpdateAck, WriteAck};
 pub use pinyon_storage::RootKey;
-pub use project::{Organization, Project, short_id};
 pub use rebuild::RebuildReport;
+pub use secret::{ApiKeySecret, ClientSecret, InviteToken};
 pub use service::Service;
+pub use service_account::CreatedServiceAccount;
+pub use token::{AccessToken, IssuedToken};

@@ -50,6 +50,8 @@ pub struct ServiceOptions {
     pub engine: EngineSettings,
     /// What of the data plane is audited.
     pub data_plane_audit: DataPlaneAudit,
+    /// Whether who may read records may also embed and rerank. Pinecone's older pages deny it, its newer ones allow it.
+    pub viewers_infer: bool,
 }
 
 impl ServiceOptions {
@@ -66,6 +68,7 @@ impl ServiceOptions {
             reserve_bytes: None,
             engine: EngineSettings::default(),
             data_plane_audit: DataPlaneAudit::default(),
+            viewers_infer: false,
         }
     }
 }

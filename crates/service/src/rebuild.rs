@@ -7,15 +7,16 @@ use std::{
 };
 
 use pinyon_engine::Clock;
-use pinyon_model::{Error, ErrorCode, IndexId, IndexName, OrganizationId, Principal, ProjectId, Result, Role};
-use pinyon_storage::{Purpose, PutMode, StorageError, random_bytes};
+use pinyon_model::{Error, ErrorCode, IndexId, IndexName, Organization, OrganizationId, Principal, Project, ProjectId, Result, Role};
+use pinyon_storage::{Purpose, PutMode, StorageError};
 
 use crate::{
-    AuditOutcome, CreatedApiKey, DamagedFile, NewApiKey, OpContext, Organization, Project, Service, ServiceOptions,
+    AuditOutcome, CreatedApiKey, DamagedFile, NewApiKey, OpContext, Service, ServiceOptions,
     audit::{self, Audit},
     authorize::{Action, Authorized, Installation},
     catalog::{self, Catalog, Change, Defaults, Noun},
     descriptor::{self, Descriptor},
+    service::new_owners,
     store::Store,
 };
 
@@ -118,15 +119,17 @@ impl Service {
             changes.iter().filter_map(|c| if let Change::Put(Noun::Project(p)) = c { Some(p.clone()) } else { None }).collect();
         for project in &projects {
             let new = NewApiKey { name: "rebuilt".to_owned(), project_id: None, roles: vec![Role::ProjectEditor], secret: None };
-            let (created, stored) = self.prepare_key(new, project.id, now_ms)?;
+            let (created, key) = self.prepare_key(new, project, now_ms)?;
             report.keys.push(created);
-            changes.push(Change::Put(Noun::ApiKey(stored)));
+            changes.extend(key);
         }
         changes.push(Change::SetDefaults(defaults));
         authorized.note("indexes", report.indexes.len().to_string());
         let mut writer = self.catalog().writer().await;
         self.catalog().change(&mut writer, authorized, self.audit(), changes).await?;
-        report.lost.push("Every API key that was made before: none of them is accepted any more".to_owned());
+        report
+            .lost
+            .push("Every API key, service account, user, invite and role that was made before: none of them is known any more".to_owned());
         report.lost.push("The name of the organization, and projects that had no index".to_owned());
         Ok(())
     }
@@ -217,21 +220,16 @@ impl Service {
 
 /// The organizations and projects that the descriptors name; of a directory without any index, new ones.
 fn put_owners(found: &[Descriptor], changes: &mut Vec<Change>, now_ms: u64) -> Defaults {
-    let organization = |id| Organization { id, name: "default".to_owned(), created_at_ms: now_ms };
     let Some(first) = found.first() else {
-        let organization = organization(OrganizationId::from_random(random_bytes()));
-        let project = Project {
-            id: ProjectId::from_random(random_bytes()),
-            organization_id: organization.id,
-            name: "default".to_owned(),
-            created_at_ms: now_ms,
-        };
+        let (organization, project) = new_owners("default", now_ms);
         let defaults = Defaults { organization: organization.id, project: project.id };
         changes.extend([Change::Put(Noun::Organization(organization)), Change::Put(Noun::Project(project))]);
         return defaults;
     };
     let organizations: BTreeSet<OrganizationId> = found.iter().map(|d| d.organization_id).collect();
-    changes.extend(organizations.into_iter().map(|id| Change::Put(Noun::Organization(organization(id)))));
+    changes.extend(
+        organizations.into_iter().map(|id| Change::Put(Noun::Organization(Organization { id, ..new_owners("default", now_ms).0 }))),
+    );
     let projects: BTreeMap<ProjectId, &Descriptor> = found.iter().map(|d| (d.stored.index.project_id, d)).collect();
     changes.extend(projects.into_iter().map(|(id, d)| {
         let created_at_ms = found.iter().filter(|f| f.stored.index.project_id == id).map(|f| f.stored.created_at_ms).min();
@@ -240,6 +238,7 @@ fn put_owners(found: &[Descriptor], changes: &mut Vec<Change>, now_ms: u64) -> D
             organization_id: d.organization_id,
             name: d.project_name.clone(),
             created_at_ms: created_at_ms.unwrap_or(now_ms),
+            ..new_owners("", now_ms).1
         }))
     }));
     let default = found.iter().find(|d| d.project_name == "default").unwrap_or(first);

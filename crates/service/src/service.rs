@@ -5,23 +5,31 @@ use std::{
 };
 
 use pinyon_engine::{Clock, Engine};
-use pinyon_model::{ApiKeyId, Error, ErrorCode, OrganizationId, Principal, ProjectId, Result, Role};
+use pinyon_model::{
+    ApiKeyId, Error, ErrorCode, Grants, Organization, OrganizationId, PaymentStatus, Plan, Principal, PrincipalRef, Project, ProjectId,
+    Result, Role, RoleGrant,
+};
 use pinyon_storage::{Mac, RootKey, random_bytes};
 use tokio::task::JoinHandle;
 
 use crate::{
-    AuthMode, CreatedApiKey, DataPlaneAudit, Limits, NewApiKey, OpContext, Organization, PortCheck, Project, ServiceOptions,
+    AuthMode, CreatedApiKey, DataPlaneAudit, Limits, NewApiKey, OpContext, PortCheck, ServiceOptions,
+    api_key::bind_key,
     audit::{self, Audit},
     authorize::{Action, Authorized, Installation},
-    catalog::{self, Catalog, Change, Defaults, Noun},
+    catalog::{self, Catalog, Change, Defaults, Noun, StoredApiKey},
     index::StoredIndex,
+    role_binding::bind,
     store::Store,
 };
 
-/// The system key that the hashes of API-key secrets are made with.
+/// The system key that the hashes of secrets are made with.
 const HASH_KEY: &str = "api-keys";
-/// What they are for.
+/// What they are for. Other secrets came later than those of API keys, and have their own shapes.
 const HASH: &str = "api key secret";
+/// The system key that tokens are made with, and what it is for.
+const TOKEN_KEY: &str = "access-tokens";
+const TOKEN: &str = "access token";
 /// How often counted refusals are looked through.
 const TICK_MS: u64 = 10_000;
 
@@ -31,7 +39,8 @@ pub struct Service {
     audit: Arc<Audit>,
     catalog: Catalog,
     engine: Engine,
-    key_hasher: Mac,
+    secret_hasher: Mac,
+    token_mac: Mac,
     root: Mutex<RootKey>,
     clock: Arc<dyn Clock>,
     auth: AuthMode,
@@ -39,6 +48,7 @@ pub struct Service {
     ports: Option<RangeInclusive<u16>>,
     port_is_free: Option<PortCheck>,
     data_plane_audit: DataPlaneAudit,
+    viewers_infer: bool,
     bootstrap: Mutex<Option<CreatedApiKey>>,
     ticker: Mutex<Option<JoinHandle<()>>>,
 }
@@ -52,6 +62,7 @@ impl Service {
         if service.catalog.default_project().is_none() {
             service.bootstrap("default").await?;
         }
+        service.bind_old_keys().await?;
         service.assign_ports().await?;
         service.sweep().await?;
         let ticker = tokio::spawn(tick(Arc::downgrade(&service), Arc::clone(&service.clock)));
@@ -95,7 +106,8 @@ impl Service {
         catalog: Catalog,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let key_hasher = store.keys().system_key(HASH_KEY).await?.mac_for(HASH);
+        let secret_hasher = store.keys().system_key(HASH_KEY).await?.mac_for(HASH);
+        let token_mac = store.keys().system_key(TOKEN_KEY).await?.mac_for(TOKEN);
         let keys = Arc::clone(store.keys());
         let engine =
             Engine::open(Arc::clone(store.blobs()), store.path().to_owned(), keys, Arc::clone(&clock), options.engine.clone()).await?;
@@ -104,7 +116,8 @@ impl Service {
             audit: Arc::new(audit),
             catalog,
             engine,
-            key_hasher,
+            secret_hasher,
+            token_mac,
             root: Mutex::new(root),
             clock,
             auth: options.auth,
@@ -112,6 +125,7 @@ impl Service {
             ports: options.ports,
             port_is_free: options.port_is_free,
             data_plane_audit: options.data_plane_audit,
+            viewers_infer: options.viewers_infer,
             bootstrap: Mutex::new(None),
             ticker: Mutex::new(None),
         })
@@ -159,24 +173,14 @@ impl Service {
 
     async fn bootstrap_authorized(&self, authorized: &mut Authorized<Installation>, name: &str, now_ms: u64) -> Result<CreatedApiKey> {
         let mut writer = self.catalog.writer().await;
-        let organization = Organization { id: OrganizationId::from_random(random_bytes()), name: name.to_owned(), created_at_ms: now_ms };
-        let project = Project {
-            id: ProjectId::from_random(random_bytes()),
-            organization_id: organization.id,
-            name: name.to_owned(),
-            created_at_ms: now_ms,
-        };
+        let (organization, project) = new_owners(name, now_ms);
         let new = NewApiKey { name: "bootstrap".to_owned(), project_id: None, roles: vec![Role::ProjectEditor], secret: None };
-        let (created, stored) = self.prepare_key(new, project.id, now_ms)?;
+        let (created, key) = self.prepare_key(new, &project, now_ms)?;
         authorized.name(project.id.to_string(), name);
         authorized.note("api_key", created.key.id.to_string());
         let defaults = Defaults { organization: organization.id, project: project.id };
-        let changes = vec![
-            Change::Put(Noun::Organization(organization)),
-            Change::Put(Noun::Project(project)),
-            Change::Put(Noun::ApiKey(stored)),
-            Change::SetDefaults(defaults),
-        ];
+        let mut changes = vec![Change::Put(Noun::Organization(organization)), Change::Put(Noun::Project(project))];
+        changes.extend(key.into_iter().chain([Change::SetDefaults(defaults)]));
         self.catalog.change(&mut writer, authorized, &self.audit, changes).await?;
         Ok(created)
     }
@@ -206,13 +210,38 @@ impl Service {
         self.catalog.change(&mut writer, authorized, &self.audit, vec![Change::Put(Noun::Index(stored))]).await
     }
 
+    /// Makes bindings of the roles that rows of keys held before there were bindings.
+    async fn bind_old_keys(&self) -> Result<()> {
+        let old: Vec<StoredApiKey> = {
+            let tables = self.catalog.tables();
+            tables.keys.values().filter(|k| !k.stored.roles_in_row.is_empty()).map(|k| k.stored.clone()).collect()
+        };
+        if old.is_empty() {
+            return Ok(());
+        }
+        let ctx = OpContext::internal(Principal::System, self.clock.now_ms());
+        let mut authorized = self.authorize(&ctx, Action::BindRoles, Installation).await?;
+        authorized.note("api_keys", old.len().to_string());
+        let mut changes = Vec::new();
+        for mut key in old {
+            let roles = std::mem::take(&mut key.roles_in_row);
+            let organization = self.catalog.tables().organization_of(key.info.project_id);
+            let organization = organization.ok_or_else(|| Error::internal("A key's project is not there"))?;
+            changes.extend(bind_key(organization, &key.info, &roles, key.info.created_at_ms));
+            changes.push(Change::Put(Noun::ApiKey(key)));
+        }
+        let mut writer = self.catalog.writer().await;
+        let result = self.catalog.change(&mut writer, &mut authorized, &self.audit, changes).await;
+        authorized.close(result).await
+    }
+
+    /// Whoever shows nothing known, where any key is accepted: an editor of the default project.
     pub(crate) fn any_key_principal(&self) -> Arc<Principal> {
-        Arc::new(Principal::ApiKey {
-            id: ApiKeyId::from_bytes([0; 16]),
-            name: "any key".to_owned(),
-            project_id: self.default_project(),
-            roles: vec![Role::ProjectEditor],
-        })
+        let Defaults { organization, project } = self.catalog.tables().defaults();
+        let id = ApiKeyId::from_bytes([0; 16]);
+        let grant = RoleGrant { project: Some(project), role: Role::ProjectEditor };
+        let grants = Grants::new(organization, [&bind(organization, PrincipalRef::ApiKey(id), grant, 0)]);
+        Arc::new(Principal::ApiKey { id, name: "any key".to_owned(), project_id: project, grants })
     }
 
     pub(crate) fn replace_root(&self, new: RootKey) {
@@ -233,8 +262,14 @@ impl Service {
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
     }
-    pub(crate) fn key_hasher(&self) -> &Mac {
-        &self.key_hasher
+    pub(crate) fn secret_hasher(&self) -> &Mac {
+        &self.secret_hasher
+    }
+    pub(crate) fn token_mac(&self) -> &Mac {
+        &self.token_mac
+    }
+    pub(crate) fn viewers_infer(&self) -> bool {
+        self.viewers_infer
     }
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
@@ -254,6 +289,26 @@ impl Service {
     pub(crate) fn data_plane_audit(&self) -> DataPlaneAudit {
         self.data_plane_audit
     }
+}
+
+/// An organization and a project of this name.
+pub(crate) fn new_owners(name: &str, now_ms: u64) -> (Organization, Project) {
+    let organization = Organization {
+        id: OrganizationId::from_random(random_bytes()),
+        name: name.to_owned(),
+        plan: Plan::Enterprise,
+        payment_status: PaymentStatus::Active,
+        created_at_ms: now_ms,
+    };
+    let project = Project {
+        id: ProjectId::from_random(random_bytes()),
+        organization_id: organization.id,
+        name: name.to_owned(),
+        max_pods: 0,
+        force_encryption_with_cmek: false,
+        created_at_ms: now_ms,
+    };
+    (organization, project)
 }
 
 /// Whether nothing was ever kept here: then a catalog that is not there is no loss.

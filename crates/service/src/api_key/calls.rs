@@ -1,53 +1,69 @@
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use pinyon_model::{ApiKeyId, Error, ErrorCode, Principal, ProjectId, Result, Role};
+use pinyon_model::{
+    ApiKey, ApiKeyChange, ApiKeyId, Error, ErrorCode, OrganizationId, PrincipalRef, PrincipalType, Project, ProjectId, Result, Role,
+    RoleGrant,
+};
 use pinyon_storage::random_bytes;
-use subtle::ConstantTimeEq;
 
-use super::{ApiKeyInfo, ApiKeySecret, CreatedApiKey, NewApiKey, parse};
+use super::{CreatedApiKey, NewApiKey};
 use crate::{
-    AuthMode, OpContext, Service,
-    authorize::{Action, Authorized, Installation, invalid_api_key},
-    catalog::{Catalog, Change, Noun, StoredApiKey},
+    ApiKeySecret, OpContext, Service,
+    authorize::{Action, Authorized, Installation, Named, Place},
+    catalog::{Change, Noun, NounId, StoredApiKey, Tables},
+    role_binding::{bind, bindings_to_remove},
 };
 
-const NAME_LEN_MAX: usize = 80;
-const SECRET_LEN_MAX: usize = 512;
 /// The fewest characters of a secret's beginning that name a key.
 const PREFIX_LEN_MIN: usize = 4;
 
+fn of_project(project: ProjectId) -> Named {
+    Named { place: Place::Project(project), id: project.to_string(), kind: "project" }
+}
+
+fn named(key: &ApiKey) -> Named {
+    Named { place: Place::Project(key.project_id), id: key.id.to_string(), kind: "API key" }
+}
+
 impl Service {
-    /// Who holds this secret. `source` is the caller's address, which unknown secrets are counted by. A revoked key is unknown from the
-    /// moment its revocation is answered.
-    pub async fn authenticate(&self, secret: Option<&str>, source: &str) -> Result<Arc<Principal>> {
-        if let Some(principal) = secret.and_then(|s| self.holder(s)) {
-            return Ok(principal);
-        }
-        if self.auth() == AuthMode::AnyKey {
-            return Ok(self.any_key_principal());
-        }
-        self.audit().unknown_key(source);
-        Err(invalid_api_key())
+    /// The API keys of one project, or for the operator of all, oldest first.
+    pub async fn list_api_keys(&self, ctx: &OpContext, project: Option<ProjectId>) -> Result<Vec<ApiKey>> {
+        let mut keys: Vec<ApiKey> = match project {
+            Some(id) => {
+                let authorized = self.authorize(ctx, Action::ListApiKeys, of_project(id)).await?;
+                let keys = {
+                    let tables = self.catalog().tables();
+                    tables.keys_of(id).filter_map(|key| tables.keys.get(&key)).map(|k| k.stored.info.clone()).collect()
+                };
+                authorized.close(Ok(keys)).await?
+            }
+            None => {
+                let authorized = self.authorize(ctx, Action::ListAllApiKeys, Installation).await?;
+                let keys = self.catalog().tables().keys.values().map(|k| k.stored.info.clone()).collect();
+                authorized.close(Ok(keys)).await?
+            }
+        };
+        keys.sort_by_key(|k| (k.created_at_ms, k.id));
+        Ok(keys)
     }
 
-    fn holder(&self, secret: &str) -> Option<Arc<Principal>> {
-        if secret.is_empty() || secret.len() > SECRET_LEN_MAX {
-            return None;
-        }
-        let hash = self.key_hasher().of(secret.as_bytes());
-        let tables = self.catalog().tables();
-        // A secret of our shape is found by its id. One of that shape that came from elsewhere is found like any other import.
-        let by_id = parse(secret).and_then(|id| tables.keys.get(&id));
-        let entry = by_id.or_else(|| tables.key_by_hash(&hash))?;
-        bool::from(entry.secret_hash.ct_eq(&hash)).then(|| Arc::clone(&entry.principal))
+    /// One API key.
+    pub async fn describe_api_key(&self, ctx: &OpContext, id: ApiKeyId) -> Result<ApiKey> {
+        let key = self.api_key(id)?;
+        let authorized = self.authorize(ctx, Action::DescribeApiKey, named(&key)).await?;
+        authorized.close(Ok(key)).await
     }
 
-    /// Makes an API key.
-    pub async fn create_key(self: &Arc<Self>, ctx: &OpContext, new: NewApiKey) -> Result<CreatedApiKey> {
+    /// Makes an API key. Its secret is shown now or never.
+    pub async fn create_api_key(self: &Arc<Self>, ctx: &OpContext, new: NewApiKey) -> Result<CreatedApiKey> {
         let (this, ctx) = (Arc::clone(self), ctx.clone());
         self.detached(async move {
-            let mut authorized = this.authorize(&ctx, Action::CreateApiKey, Installation).await?;
-            let result = this.create_key_authorized(&mut authorized, &ctx, new).await;
+            let project = match new.project_id {
+                Some(id) => id,
+                None => this.project_scope(&ctx, None)?.id,
+            };
+            let mut authorized = this.authorize(&ctx, Action::CreateApiKey, of_project(project)).await?;
+            let result = this.create_key_authorized(&mut authorized, &ctx, new, project).await;
             authorized.close(result).await
         })
         .await
@@ -55,98 +71,171 @@ impl Service {
 
     async fn create_key_authorized(
         &self,
-        authorized: &mut Authorized<Installation>,
+        authorized: &mut Authorized<Named>,
         ctx: &OpContext,
         new: NewApiKey,
+        project: ProjectId,
     ) -> Result<CreatedApiKey> {
         let mut writer = self.catalog().writer().await;
-        let project_id = new.project_id.unwrap_or_else(|| self.default_project());
-        let (created, stored) = self.prepare_key(new, project_id, ctx.now_ms)?;
-        check_new_key(self.catalog(), &stored, self.limits().api_keys_per_project)?;
+        let project = self.project_of_key(project)?;
+        let (created, changes) = self.prepare_key(new, &project, ctx.now_ms)?;
+        self.check_key_roles(ctx, &project, &created.key.roles)?;
+        self.check_new_key(&created)?;
         authorized.name(created.key.id.to_string(), created.key.name.clone());
-        authorized.note("project_id", project_id.to_string());
-        authorized.note("roles", created.key.roles.iter().map(|r| r.as_str()).collect::<Vec<_>>().join(","));
-        let change = Change::Put(Noun::ApiKey(stored));
-        self.catalog().change(&mut writer, authorized, self.audit(), vec![change]).await?;
+        authorized.note("roles", words(&created.key.roles));
+        self.catalog().change(&mut writer, authorized, self.audit(), changes).await?;
         Ok(created)
     }
 
-    /// A key and its row, not stored yet.
-    pub(crate) fn prepare_key(&self, new: NewApiKey, project_id: ProjectId, now_ms: u64) -> Result<(CreatedApiKey, StoredApiKey)> {
-        let name = new.name.trim().to_owned();
-        if name.is_empty() || name.chars().count() > NAME_LEN_MAX || name.chars().any(char::is_control) {
-            return Err(Error::invalid(format!("The name of an API key has 1 to {NAME_LEN_MAX} printable characters")));
-        }
-        let mut roles = if new.roles.is_empty() { vec![Role::ProjectEditor] } else { new.roles };
-        roles.sort_unstable();
-        roles.dedup();
+    /// A key and what puts it and its roles into the catalog.
+    pub(crate) fn prepare_key(&self, new: NewApiKey, project: &Project, now_ms: u64) -> Result<(CreatedApiKey, Vec<Change>)> {
+        let name = ApiKey::parse_name(&new.name)?;
+        let roles = each_once(if new.roles.is_empty() { vec![Role::ProjectEditor] } else { new.roles });
         let id = ApiKeyId::from_random(random_bytes());
         let secret = new.secret.unwrap_or_else(|| ApiKeySecret::generate(id));
-        let key = ApiKeyInfo { id, name, project_id, roles, hint: secret.hint(), created_at_ms: now_ms };
-        let secret_hash = self.key_hasher().of(secret.reveal().as_bytes());
-        Ok((CreatedApiKey { key: key.clone(), secret }, StoredApiKey { info: key, secret_hash }))
+        let key = ApiKey { id, name, project_id: project.id, roles, hint: secret.hint(), created_at_ms: now_ms };
+        let secret_hash = self.secret_hasher().of(secret.reveal().as_bytes());
+        let mut changes = vec![Change::Put(Noun::ApiKey(StoredApiKey { info: key.clone(), secret_hash, roles_in_row: Vec::new() }))];
+        changes.extend(bind_key(project.organization_id, &key, &key.roles, now_ms));
+        Ok((CreatedApiKey { key, secret }, changes))
     }
 
-    /// The API keys of one project, or of all, oldest first.
-    pub async fn list_keys(&self, ctx: &OpContext, project: Option<ProjectId>) -> Result<Vec<ApiKeyInfo>> {
-        let authorized = self.authorize(ctx, Action::ListApiKeys, Installation).await?;
-        let mut keys: Vec<ApiKeyInfo> = {
-            let tables = self.catalog().tables();
-            tables.keys.values().map(|k| k.info.clone()).filter(|k| project.is_none_or(|p| p == k.project_id)).collect()
-        };
-        keys.sort_by_key(|k| (k.created_at_ms, k.id));
-        authorized.close(Ok(keys)).await
+    fn check_key_roles(&self, ctx: &OpContext, project: &Project, roles: &[Role]) -> Result<()> {
+        let grants: Vec<RoleGrant> = roles.iter().map(|role| RoleGrant::new(*role, Some(project.id))).collect::<Result<_>>()?;
+        self.check_grants(ctx, project.organization_id, PrincipalType::ApiKey, &grants)
     }
 
-    /// Revokes the key that `which` names: its id, its whole secret, or the beginning of its secret when that fits one key only. It is
-    /// refused from now on.
-    pub async fn revoke_key(self: &Arc<Self>, ctx: &OpContext, which: &str) -> Result<ApiKeyId> {
-        let (this, ctx, which) = (Arc::clone(self), ctx.clone(), which.to_owned());
+    fn project_of_key(&self, id: ProjectId) -> Result<Project> {
+        let found = self.catalog().tables().projects.get(&id).cloned();
+        found.ok_or_else(|| Error::not_found(format!("There is no project {id}")))
+    }
+
+    fn check_new_key(&self, created: &CreatedApiKey) -> Result<()> {
+        let tables = self.catalog().tables();
+        if tables.key_by_hash(&self.secret_hasher().of(created.secret.reveal().as_bytes())).is_some() {
+            return Err(Error::already_exists("A key with this secret exists already"));
+        }
+        let max = self.limits().api_keys_per_project;
+        if tables.keys_of(created.key.project_id).len() >= max as usize {
+            let told = format!("The project has reached its limit of {max} API keys");
+            return Err(Error::new(ErrorCode::QuotaExceeded, told));
+        }
+        Ok(())
+    }
+
+    /// Gives a key another name, or exactly these roles.
+    pub async fn update_api_key(self: &Arc<Self>, ctx: &OpContext, id: ApiKeyId, change: ApiKeyChange) -> Result<ApiKey> {
+        let (this, ctx) = (Arc::clone(self), ctx.clone());
         self.detached(async move {
-            let mut authorized = this.authorize(&ctx, Action::RevokeApiKey, Installation).await?;
-            let result = this.revoke_key_authorized(&mut authorized, &which).await;
+            let key = this.api_key(id)?;
+            let mut authorized = this.authorize(&ctx, Action::UpdateApiKey, named(&key)).await?;
+            let result = this.update_key_authorized(&mut authorized, &ctx, id, change).await;
             authorized.close(result).await
         })
         .await
     }
 
-    async fn revoke_key_authorized(&self, authorized: &mut Authorized<Installation>, which: &str) -> Result<ApiKeyId> {
+    async fn update_key_authorized(
+        &self,
+        authorized: &mut Authorized<Named>,
+        ctx: &OpContext,
+        id: ApiKeyId,
+        change: ApiKeyChange,
+    ) -> Result<ApiKey> {
         let mut writer = self.catalog().writer().await;
-        let key = self.find_key(which)?;
-        authorized.name(key.id.to_string(), key.name);
-        authorized.note("project_id", key.project_id.to_string());
-        self.catalog().change(&mut writer, authorized, self.audit(), vec![Change::DeleteApiKey(key.id)]).await?;
-        Ok(key.id)
+        let key = self.api_key(id)?;
+        let mut changes = Vec::new();
+        if let Some(roles) = change.roles {
+            let roles = each_once(roles);
+            let project = self.project_of_key(key.project_id)?;
+            self.check_key_roles(ctx, &project, &roles)?;
+            changes = replace_roles(&self.catalog().tables(), &key, &roles);
+            let new: Vec<Role> = roles.iter().copied().filter(|role| !key.roles.contains(role)).collect();
+            changes.extend(bind_key(project.organization_id, &key, &new, ctx.now_ms));
+            authorized.note("roles", words(&roles));
+        }
+        if let Some(name) = change.name {
+            let name = ApiKey::parse_name(&name)?;
+            let stored = self.catalog().tables().keys.get(&id).map(|k| k.stored.clone()).ok_or_else(|| gone(id))?;
+            let info = ApiKey { name, ..stored.info };
+            changes.push(Change::Put(Noun::ApiKey(StoredApiKey { info, ..stored })));
+        }
+        authorized.name(id.to_string(), key.name);
+        self.catalog().change(&mut writer, authorized, self.audit(), changes).await?;
+        self.api_key(id)
     }
 
-    fn find_key(&self, which: &str) -> Result<ApiKeyInfo> {
+    /// Deletes a key. It is refused from now on.
+    pub async fn delete_api_key(self: &Arc<Self>, ctx: &OpContext, id: ApiKeyId) -> Result<()> {
+        let (this, ctx) = (Arc::clone(self), ctx.clone());
+        self.detached(async move {
+            let key = this.api_key(id)?;
+            let mut authorized = this.authorize(&ctx, Action::DeleteApiKey, named(&key)).await?;
+            authorized.name(id.to_string(), key.name);
+            let result = async {
+                let mut writer = this.catalog().writer().await;
+                this.api_key(id)?;
+                let bindings = bindings_to_remove(&this.catalog().tables(), PrincipalRef::ApiKey(id));
+                let deletes = bindings.into_iter().map(NounId::RoleBinding).chain([NounId::ApiKey(id)]);
+                let changes = deletes.map(Change::Delete).collect();
+                this.catalog().change(&mut writer, &mut authorized, this.audit(), changes).await
+            }
+            .await;
+            authorized.close(result).await
+        })
+        .await
+    }
+
+    /// The key that `which` names to the operator: its id, its whole secret, or the beginning of its secret when that fits one only.
+    pub async fn find_api_key(&self, ctx: &OpContext, which: &str) -> Result<ApiKey> {
+        let authorized = self.authorize(ctx, Action::ListAllApiKeys, Installation).await?;
+        let found = self.named_key(which);
+        authorized.close(found).await
+    }
+
+    fn named_key(&self, which: &str) -> Result<ApiKey> {
         let tables = self.catalog().tables();
-        if let Some(entry) = ApiKeyId::parse(which).ok().and_then(|id| tables.keys.get(&id)) {
-            return Ok(entry.info.clone());
+        if let Some(key) = ApiKeyId::parse(which).ok().and_then(|id| tables.keys.get(&id)) {
+            return Ok(key.stored.info.clone());
         }
-        if let Some(entry) = tables.key_by_hash(&self.key_hasher().of(which.as_bytes())) {
-            return Ok(entry.info.clone());
+        if let Some(key) = tables.key_by_hash(&self.secret_hasher().of(which.as_bytes())) {
+            return Ok(key.stored.info.clone());
         }
-        let mut found = tables.keys.values().filter(|k| which.len() >= PREFIX_LEN_MIN && k.info.hint.starts_with(which));
+        let begins = |k: &&ApiKey| which.len() >= PREFIX_LEN_MIN && k.hint.starts_with(which);
+        let mut found = tables.keys.values().map(|k| &k.stored.info).filter(begins);
         match (found.next(), found.count()) {
-            (Some(entry), 0) => Ok(entry.info.clone()),
+            (Some(key), 0) => Ok(key.clone()),
             (Some(_), more) => Err(Error::invalid(format!("{} API keys begin like this; give the key's id", more + 1))),
             (None, _) => Err(Error::not_found("There is no such API key; 'pinyon key list' shows ids and how secrets begin")),
         }
     }
+
+    fn api_key(&self, id: ApiKeyId) -> Result<ApiKey> {
+        self.catalog().tables().keys.get(&id).map(|k| k.stored.info.clone()).ok_or_else(|| gone(id))
+    }
 }
 
-fn check_new_key(catalog: &Catalog, key: &StoredApiKey, keys_max: u32) -> Result<()> {
-    let tables = catalog.tables();
-    if !tables.projects.contains_key(&key.info.project_id) {
-        return Err(Error::not_found(format!("There is no project {}", key.info.project_id)));
-    }
-    if tables.key_by_hash(&key.secret_hash).is_some() {
-        return Err(Error::already_exists("A key with this secret exists already"));
-    }
-    if tables.keys.values().filter(|k| k.info.project_id == key.info.project_id).count() >= keys_max as usize {
-        let told = format!("The project has reached its limit of {keys_max} API keys");
-        return Err(Error::new(ErrorCode::QuotaExceeded, told));
-    }
-    Ok(())
+/// What gives these roles to a key.
+pub(crate) fn bind_key(organization: OrganizationId, key: &ApiKey, roles: &[Role], now_ms: u64) -> Vec<Change> {
+    let (principal, project) = (PrincipalRef::ApiKey(key.id), Some(key.project_id));
+    let bindings = roles.iter().map(|role| bind(organization, principal, RoleGrant { project, role: *role }, now_ms));
+    bindings.map(|b| Change::Put(Noun::RoleBinding(b))).collect()
+}
+
+fn gone(id: ApiKeyId) -> Error {
+    Error::not_found(format!("There is no API key {id}"))
+}
+
+fn each_once(roles: Vec<Role>) -> Vec<Role> {
+    roles.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn words(roles: &[Role]) -> String {
+    roles.iter().map(|r| r.as_str()).collect::<Vec<_>>().join(",")
+}
+
+/// What takes away the roles that are not among these.
+fn replace_roles(tables: &Tables, key: &ApiKey, roles: &[Role]) -> Vec<Change> {
+    let gone = tables.bindings_of(PrincipalRef::ApiKey(key.id)).filter(|b| !roles.contains(&b.role));
+    gone.map(|b| Change::Delete(NounId::RoleBinding(b.id))).collect()
 }

@@ -12,7 +12,7 @@ pub struct AuditActor {
     pub principal_id: String,
     /// Its name.
     pub principal_name: String,
-    /// `api_key`, `operator`, `system` or `unknown`.
+    /// `user`, `service_account`, `api_key`, `operator`, `system` or `unknown`.
     pub principal_type: String,
 }
 
@@ -77,6 +77,8 @@ impl AuditActor {
     pub(crate) fn of(principal: &Principal) -> Self {
         let (principal_id, principal_name, principal_type) = match principal {
             Principal::ApiKey { id, name, .. } => (id.to_string(), name.clone(), "api_key"),
+            Principal::ServiceAccount { id, name, .. } => (id.to_string(), name.clone(), "service_account"),
+            Principal::User { id, email, .. } => (id.to_string(), email.clone(), "user"),
             Principal::Operator => (String::new(), "operator".to_owned(), "operator"),
             Principal::System => (String::new(), "pinyon".to_owned(), "system"),
         };

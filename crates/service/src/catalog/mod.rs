@@ -19,20 +19,19 @@ use std::{
 };
 
 use aws_lc_rs::digest as sha;
-use pinyon_model::{Error, ErrorCode, OrganizationId, ProjectId, Result};
+use pinyon_model::{Error, ErrorCode, OrganizationId, Project, ProjectId, Result};
 use pinyon_storage::DataKey;
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::{
-    Organization, Project,
     audit::{Audit, AuditEvent, Head},
     authorize::Authorized,
     codec::{Reader, Writer},
 };
 use digest::Digest;
-pub(crate) use rows::{FILE, Noun, StoredApiKey};
-use rows::{FORMAT, Row, RowSealer, Table, damaged};
+pub(crate) use rows::{FILE, Noun, NounId, StoredApiKey, StoredInvite, StoredServiceAccount};
+use rows::{Row, RowSealer, Table, damaged};
 pub(crate) use tables::{Change, Tables};
 
 /// The name of the system key that the catalog is sealed under.
@@ -84,6 +83,8 @@ impl Default for Defaults {
     }
 }
 
+/// The format of the state row and of the audit events beside changes.
+const FORMAT: u8 = 1;
 const STATE_CONTEXT: &[u8] = b"catalog_state";
 
 impl State {
@@ -145,12 +146,6 @@ impl Catalog {
     /// What it holds. A short lock: never held across a wait.
     pub(crate) fn tables(&self) -> RwLockReadGuard<'_, Tables> {
         self.tables.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The organization that the first start made.
-    pub(crate) fn default_organization(&self) -> Option<Organization> {
-        let tables = self.tables();
-        tables.organizations.get(&tables.defaults.organization).cloned()
     }
 
     /// The project that the first start made.
@@ -285,10 +280,9 @@ impl Catalog {
                     defaults = *to;
                     continue;
                 }
-                Change::DeleteApiKey(id) => (Table::ApiKeys, *id.as_bytes()),
-                Change::DeleteIndex(id) => (Table::Indexes, *id.as_bytes()),
+                Change::Delete(id) => id.place(),
             };
-            let row = tables.row(gone.0, gone.1).ok_or_else(|| Error::internal("A row that is to be deleted is not there"))?;
+            let row = tables.row(gone).ok_or_else(|| Error::internal("A row that is to be deleted is not there"))?;
             deletes.push(row.clone());
         }
         let state = State {
@@ -305,7 +299,11 @@ impl Catalog {
 
     fn apply(&self, changes: &[Change], puts: Vec<Row>, defaults: Defaults) {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        changes.iter().for_each(|change| tables.delete(&self.sealer, change));
+        changes.iter().for_each(|change| {
+            if let Change::Delete(id) = change {
+                tables.delete(&self.sealer, *id);
+            }
+        });
         let nouns = changes.iter().filter_map(|change| if let Change::Put(noun) = change { Some(noun.clone()) } else { None });
         for (row, noun) in puts.into_iter().zip(nouns) {
             tables.put(&self.sealer, row, noun);
@@ -381,14 +379,38 @@ async fn read_file(path: &std::path::Path, sealer: &RowSealer, create: bool) -> 
     }
 }
 
-async fn load(conn: &mut SqliteConnection, sealer: &RowSealer) -> Result<Loaded> {
-    let at = sql::migrate(conn).await.map_err(sql::unreadable)?;
-    if at != sql::SCHEMA {
+/// Runs the migrations that are missing, on a file whose schema is the one that was written.
+async fn bring_up_to_date(conn: &mut SqliteConnection, sealer: &RowSealer) -> Result<()> {
+    let at = sql::migration(conn).await.map_err(sql::unreadable)?;
+    if at > sql::SCHEMA {
         return Err(damaged(format!("its schema is number {at}, and this version of Pinyon knows {} at most", sql::SCHEMA)));
     }
-    let schema = sql::check_file(conn).await.map_err(sql::unreadable)?;
-    let mut schema_hash = [0; 32];
-    schema_hash.copy_from_slice(sha::digest(&sha::SHA256, schema.as_bytes()).as_ref());
+    if at == sql::SCHEMA {
+        return Ok(());
+    }
+    let state = match at {
+        0 => None,
+        _ => sql::select_state(conn).await?.map(|sealed| State::open(sealer, &sealed)).transpose()?,
+    };
+    if let Some(state) = &state
+        && state.schema_hash != hash(&sql::schema(conn).await.map_err(sql::unreadable)?)
+    {
+        return Err(damaged("its schema was changed"));
+    }
+    let reseal = |schema: &str| state.map(|state| State { schema_hash: hash(schema), ..state }.seal(sealer));
+    sql::migrate(conn, at, reseal).await.map_err(sql::unreadable)
+}
+
+fn hash(text: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(sha::digest(&sha::SHA256, text.as_bytes()).as_ref());
+    hash
+}
+
+async fn load(conn: &mut SqliteConnection, sealer: &RowSealer) -> Result<Loaded> {
+    bring_up_to_date(conn, sealer).await?;
+    sql::check_file(conn).await.map_err(sql::unreadable)?;
+    let schema_hash = hash(&sql::schema(conn).await.map_err(sql::unreadable)?);
 
     let mut tables = Tables::default();
     for table in Table::ALL {

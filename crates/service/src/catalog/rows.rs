@@ -3,32 +3,49 @@
 
 use std::sync::Arc;
 
-use pinyon_model::{ApiKeyId, Error, ErrorCode, OrganizationId, ProjectId, Result, Role};
+use pinyon_model::{
+    ApiKey, ApiKeyId, Email, Error, ErrorCode, IndexId, Invite, InviteId, Organization, OrganizationId, PaymentStatus, Plan, PrincipalRef,
+    PrincipalType, Project, ProjectId, ResourceRef, Result, Role, RoleBinding, RoleBindingId, ServiceAccount, ServiceAccountId, User,
+    UserId,
+};
 use pinyon_storage::DataKey;
 
 use crate::{
-    ApiKeyInfo, Organization, Project,
     codec::{Reader, Writer},
     index::StoredIndex,
 };
 
-/// The format of what is sealed in a row.
-pub(super) const FORMAT: u8 = 1;
+/// The format of what is sealed in a row. Rows of format 1 are read too: organizations, projects and keys had less to say.
+pub(super) const FORMAT: u8 = 2;
+const FORMAT_OLDEST: u8 = 1;
 
 /// The file's name in the data directory.
 pub(crate) const FILE: &str = "catalog.db";
 
-/// The tables that hold nouns.
+/// The tables that hold nouns. A table comes after those that its rows refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Table {
     Organizations,
     Projects,
     ApiKeys,
     Indexes,
+    ServiceAccounts,
+    Users,
+    Invites,
+    RoleBindings,
 }
 
 impl Table {
-    pub(super) const ALL: [Table; 4] = [Table::Organizations, Table::Projects, Table::ApiKeys, Table::Indexes];
+    pub(super) const ALL: [Table; 8] = [
+        Table::Organizations,
+        Table::Projects,
+        Table::ApiKeys,
+        Table::Indexes,
+        Table::ServiceAccounts,
+        Table::Users,
+        Table::Invites,
+        Table::RoleBindings,
+    ];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -36,6 +53,10 @@ impl Table {
             Table::Projects => "projects",
             Table::ApiKeys => "api_keys",
             Table::Indexes => "indexes",
+            Table::ServiceAccounts => "service_accounts",
+            Table::Users => "users",
+            Table::Invites => "invites",
+            Table::RoleBindings => "role_bindings",
         }
     }
 }
@@ -45,9 +66,9 @@ impl Table {
 pub(super) struct Row {
     pub(super) table: Table,
     pub(super) id: [u8; 16],
-    /// The organization of a project, the project of a key or an index.
+    /// The project of a key or an index, the organization of what else belongs to one.
     pub(super) owner: Option<[u8; 16]>,
-    /// The keyed hash of a key's secret or of an index's name.
+    /// The keyed hash of a secret, of an index's name or of a user's address.
     pub(super) lookup: Option<[u8; 32]>,
     pub(super) port: Option<u16>,
     pub(super) sealed: Vec<u8>,
@@ -60,13 +81,65 @@ pub(crate) enum Noun {
     Project(Project),
     ApiKey(StoredApiKey),
     Index(StoredIndex),
+    ServiceAccount(StoredServiceAccount),
+    User(User),
+    Invite(StoredInvite),
+    RoleBinding(RoleBinding),
+}
+
+/// Which noun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NounId {
+    Organization(OrganizationId),
+    Project(ProjectId),
+    ApiKey(ApiKeyId),
+    Index(IndexId),
+    ServiceAccount(ServiceAccountId),
+    User(UserId),
+    Invite(InviteId),
+    RoleBinding(RoleBindingId),
+}
+
+impl NounId {
+    /// Where its row is.
+    pub(super) fn place(&self) -> (Table, [u8; 16]) {
+        match self {
+            NounId::Organization(id) => (Table::Organizations, *id.as_bytes()),
+            NounId::Project(id) => (Table::Projects, *id.as_bytes()),
+            NounId::ApiKey(id) => (Table::ApiKeys, *id.as_bytes()),
+            NounId::Index(id) => (Table::Indexes, *id.as_bytes()),
+            NounId::ServiceAccount(id) => (Table::ServiceAccounts, *id.as_bytes()),
+            NounId::User(id) => (Table::Users, *id.as_bytes()),
+            NounId::Invite(id) => (Table::Invites, *id.as_bytes()),
+            NounId::RoleBinding(id) => (Table::RoleBindings, *id.as_bytes()),
+        }
+    }
 }
 
 /// An API key with the keyed hash of its secret.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredApiKey {
-    pub(crate) info: ApiKeyInfo,
+    /// The key; its roles are those of its bindings.
+    pub(crate) info: ApiKey,
     pub(crate) secret_hash: [u8; 32],
+    /// The roles that a row of format 1 holds, until the first start has made bindings of them.
+    pub(crate) roles_in_row: Vec<Role>,
+}
+
+/// A service account with the keyed hash of its secret.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredServiceAccount {
+    pub(crate) info: ServiceAccount,
+    pub(crate) secret_hash: [u8; 32],
+    /// How many secrets it had before this one: a token of an earlier one is none any more.
+    pub(crate) secret_number: u32,
+}
+
+/// An invite with the keyed hash of the token that accepts it.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredInvite {
+    pub(crate) info: Invite,
+    pub(crate) token_hash: [u8; 32],
 }
 
 /// Seals rows, opens them and hashes what they are found by.
@@ -79,6 +152,12 @@ impl RowSealer {
         self.0.mac("catalog index name", &w.finish())
     }
 
+    fn email_hash(&self, organization: OrganizationId, email: &Email) -> [u8; 32] {
+        let mut w = Writer::default();
+        w.raw(organization.as_bytes()).text(email.as_str());
+        self.0.mac("catalog user email", &w.finish())
+    }
+
     /// The row's part of the digest.
     pub(super) fn mac(&self, row: &Row) -> [u8; 32] {
         let mut bytes = row.context();
@@ -89,78 +168,167 @@ impl RowSealer {
     pub(super) fn seal(&self, noun: &Noun) -> Row {
         let mut w = Writer::default();
         w.u8(FORMAT);
-        let (table, id, owner, lookup, port) = match noun {
+        let row = |table, id: &[u8; 16], owner: Option<&[u8; 16]>, lookup, port| Row {
+            table,
+            id: *id,
+            owner: owner.copied(),
+            lookup,
+            port,
+            sealed: Vec::new(),
+        };
+        let mut row = match noun {
             Noun::Organization(o) => {
-                w.text(&o.name).u64(o.created_at_ms);
-                (Table::Organizations, *o.id.as_bytes(), None, None, None)
+                w.text(&o.name).u64(o.created_at_ms).text(o.plan.as_str()).text(o.payment_status.as_str());
+                row(Table::Organizations, o.id.as_bytes(), None, None, None)
             }
             Noun::Project(p) => {
-                w.text(&p.name).u64(p.created_at_ms);
-                (Table::Projects, *p.id.as_bytes(), Some(*p.organization_id.as_bytes()), None, None)
+                w.text(&p.name).u64(p.created_at_ms).u32(p.max_pods).u8(u8::from(p.force_encryption_with_cmek));
+                row(Table::Projects, p.id.as_bytes(), Some(p.organization_id.as_bytes()), None, None)
             }
-            Noun::ApiKey(k) => {
-                let info = &k.info;
-                w.text(&info.name).text(&info.hint).u64(info.created_at_ms).u32(u32::try_from(info.roles.len()).unwrap_or(u32::MAX));
-                info.roles.iter().for_each(|r| {
-                    w.text(r.as_str());
-                });
-                (Table::ApiKeys, *info.id.as_bytes(), Some(*info.project_id.as_bytes()), Some(k.secret_hash), None)
+            Noun::ApiKey(StoredApiKey { info, secret_hash, .. }) => {
+                w.text(&info.name).text(&info.hint).u64(info.created_at_ms);
+                row(Table::ApiKeys, info.id.as_bytes(), Some(info.project_id.as_bytes()), Some(*secret_hash), None)
             }
             Noun::Index(i) => {
                 i.write(&mut w);
                 let hash = self.name_hash(i.index.project_id, i.index.name.as_str());
-                (Table::Indexes, *i.index.id.as_bytes(), Some(*i.index.project_id.as_bytes()), Some(hash), i.index.port)
+                row(Table::Indexes, i.index.id.as_bytes(), Some(i.index.project_id.as_bytes()), Some(hash), i.index.port)
+            }
+            Noun::ServiceAccount(StoredServiceAccount { info, secret_hash, secret_number }) => {
+                w.text(&info.name).u64(info.created_at_ms).u64(info.updated_at_ms).u32(*secret_number);
+                row(Table::ServiceAccounts, info.id.as_bytes(), Some(info.organization_id.as_bytes()), Some(*secret_hash), None)
+            }
+            Noun::User(u) => {
+                w.text(u.email.as_str()).option(u.name.as_deref(), |w, n| {
+                    w.text(n);
+                });
+                w.u64(u.created_at_ms);
+                let hash = self.email_hash(u.organization_id, &u.email);
+                row(Table::Users, u.id.as_bytes(), Some(u.organization_id.as_bytes()), Some(hash), None)
+            }
+            Noun::Invite(StoredInvite { info, token_hash }) => {
+                w.text(info.email.as_str()).u64(info.created_at_ms).u64(info.expires_at_ms).option(info.processed_at_ms, |w, t| {
+                    w.u64(t);
+                });
+                row(Table::Invites, info.id.as_bytes(), Some(info.organization_id.as_bytes()), Some(*token_hash), None)
+            }
+            Noun::RoleBinding(b) => {
+                w.text(b.principal.principal_type().as_str()).raw(b.principal.as_bytes());
+                match &b.resource {
+                    ResourceRef::Organization(id) => w.u8(0).raw(id.as_bytes()),
+                    ResourceRef::Project(id) => w.u8(1).raw(id.as_bytes()),
+                };
+                w.text(b.role.as_str()).u64(b.created_at_ms);
+                row(Table::RoleBindings, b.id.as_bytes(), Some(b.organization_id.as_bytes()), None, None)
             }
         };
-        let mut row = Row { table, id, owner, lookup, port, sealed: Vec::new() };
         row.sealed = self.0.seal(&row.context(), &w.finish());
         row
     }
 
     pub(super) fn open(&self, row: &Row) -> Result<Noun> {
-        let what = || damaged(format!("a row of its table {} was changed", row.table.name()));
-        let plain = self.0.open(&row.context(), &row.sealed).map_err(|_| what())?;
+        let changed = || damaged(format!("a row of its table {} was changed", row.table.name()));
+        let plain = self.0.open(&row.context(), &row.sealed).map_err(|_| changed())?;
         let mut r = Reader::new("A row of catalog.db", &plain);
-        if r.u8()? != FORMAT {
+        let format = r.u8()?;
+        if !(FORMAT_OLDEST..=FORMAT).contains(&format) {
             return Err(r.malformed());
         }
-        let owner = || row.owner.ok_or_else(what);
-        let noun = match row.table {
-            Table::Organizations => {
-                Noun::Organization(Organization { id: OrganizationId::from_bytes(row.id), name: r.text()?, created_at_ms: r.u64()? })
-            }
-            Table::Projects => Noun::Project(Project {
-                id: ProjectId::from_bytes(row.id),
-                organization_id: OrganizationId::from_bytes(owner()?),
-                name: r.text()?,
-                created_at_ms: r.u64()?,
-            }),
-            Table::ApiKeys => Noun::ApiKey(StoredApiKey {
-                info: ApiKeyInfo {
-                    id: ApiKeyId::from_bytes(row.id),
-                    project_id: ProjectId::from_bytes(owner()?),
-                    name: r.text()?,
-                    hint: r.text()?,
-                    created_at_ms: r.u64()?,
-                    roles: r.list(|r| Role::parse(&r.text()?))?,
-                },
-                secret_hash: row.lookup.ok_or_else(what)?,
-            }),
-            Table::Indexes => {
-                let stored = StoredIndex::read(&mut r)?;
-                let same = stored.index.id.as_bytes() == &row.id
-                    && Some(*stored.index.project_id.as_bytes()) == row.owner
-                    && stored.index.port == row.port
-                    && row.lookup == Some(self.name_hash(stored.index.project_id, stored.index.name.as_str()));
-                if !same {
-                    return Err(what());
-                }
-                Noun::Index(stored)
-            }
-        };
+        let noun = self.read(row, format, &mut r)?.ok_or_else(changed)?;
         r.end()?;
         Ok(noun)
     }
+
+    /// What a row's plain text says; none when it contradicts the row's columns.
+    fn read(&self, row: &Row, format: u8, r: &mut Reader<'_>) -> Result<Option<Noun>> {
+        let is_new = format >= 2;
+        let owner = row.owner.unwrap_or_default();
+        let organization_id = OrganizationId::from_bytes(owner);
+        let lookup = row.lookup.unwrap_or_default();
+        let noun = match row.table {
+            Table::Organizations => Noun::Organization(Organization {
+                id: OrganizationId::from_bytes(row.id),
+                name: r.text()?,
+                created_at_ms: r.u64()?,
+                plan: if is_new { Plan::parse(&r.text()?)? } else { Plan::Enterprise },
+                payment_status: if is_new { PaymentStatus::parse(&r.text()?)? } else { PaymentStatus::Active },
+            }),
+            Table::Projects => Noun::Project(Project {
+                id: ProjectId::from_bytes(row.id),
+                organization_id,
+                name: r.text()?,
+                created_at_ms: r.u64()?,
+                max_pods: if is_new { r.u32()? } else { 0 },
+                force_encryption_with_cmek: is_new && r.u8()? == 1,
+            }),
+            Table::ApiKeys => Noun::ApiKey(StoredApiKey {
+                info: ApiKey {
+                    id: ApiKeyId::from_bytes(row.id),
+                    project_id: ProjectId::from_bytes(owner),
+                    name: r.text()?,
+                    hint: r.text()?,
+                    created_at_ms: r.u64()?,
+                    roles: Vec::new(),
+                },
+                secret_hash: lookup,
+                roles_in_row: if is_new { Vec::new() } else { r.list(|r| Role::parse(&r.text()?))? },
+            }),
+            Table::Indexes => {
+                let stored = StoredIndex::read(r)?;
+                let same = stored.index.id.as_bytes() == &row.id
+                    && *stored.index.project_id.as_bytes() == owner
+                    && stored.index.port == row.port
+                    && self.name_hash(stored.index.project_id, stored.index.name.as_str()) == lookup;
+                if !same {
+                    return Ok(None);
+                }
+                Noun::Index(stored)
+            }
+            Table::ServiceAccounts => Noun::ServiceAccount(StoredServiceAccount {
+                info: ServiceAccount {
+                    id: ServiceAccountId::from_bytes(row.id),
+                    organization_id,
+                    name: r.text()?,
+                    created_at_ms: r.u64()?,
+                    updated_at_ms: r.u64()?,
+                },
+                secret_hash: lookup,
+                secret_number: r.u32()?,
+            }),
+            Table::Users => {
+                let (email, name) = (Email::new(&r.text()?)?, r.option(Reader::text)?);
+                if self.email_hash(organization_id, &email) != lookup {
+                    return Ok(None);
+                }
+                Noun::User(User { id: UserId::from_bytes(row.id), organization_id, email, name, created_at_ms: r.u64()? })
+            }
+            Table::Invites => Noun::Invite(StoredInvite {
+                info: Invite {
+                    id: InviteId::from_bytes(row.id),
+                    organization_id,
+                    email: Email::new(&r.text()?)?,
+                    created_at_ms: r.u64()?,
+                    expires_at_ms: r.u64()?,
+                    processed_at_ms: r.option(Reader::u64)?,
+                },
+                token_hash: lookup,
+            }),
+            Table::RoleBindings => Noun::RoleBinding(read_binding(RoleBindingId::from_bytes(row.id), organization_id, r)?),
+        };
+        Ok(Some(noun))
+    }
+}
+
+fn read_binding(id: RoleBindingId, organization_id: OrganizationId, r: &mut Reader<'_>) -> Result<RoleBinding> {
+    let word = r.text()?;
+    let kind = PrincipalType::ALL.into_iter().find(|t| t.as_str() == word).ok_or_else(|| r.malformed())?;
+    let principal = PrincipalRef::from_bytes(kind, r.array()?);
+    let resource = match r.u8()? {
+        0 => ResourceRef::Organization(OrganizationId::from_bytes(r.array()?)),
+        1 => ResourceRef::Project(ProjectId::from_bytes(r.array()?)),
+        _ => return Err(r.malformed()),
+    };
+    Ok(RoleBinding { id, organization_id, principal, resource, role: Role::parse(&r.text()?)?, created_at_ms: r.u64()? })
 }
 
 impl Row {

@@ -11,16 +11,28 @@ use sqlx::{
 use super::rows::{FILE, Row, Table, damaged};
 
 /// By number, the first is 1: what brings a catalog from the number before to this one.
-const MIGRATIONS: [&[&str]; 1] = [&[
-    "CREATE TABLE organizations (id BLOB PRIMARY KEY NOT NULL, sealed BLOB NOT NULL)",
-    "CREATE TABLE projects (id BLOB PRIMARY KEY NOT NULL, organization_id BLOB NOT NULL REFERENCES organizations (id), sealed BLOB NOT NULL)",
-    "CREATE TABLE api_keys (id BLOB PRIMARY KEY NOT NULL, project_id BLOB NOT NULL REFERENCES projects (id), \
+const MIGRATIONS: [&[&str]; 2] = [
+    &[
+        "CREATE TABLE organizations (id BLOB PRIMARY KEY NOT NULL, sealed BLOB NOT NULL)",
+        "CREATE TABLE projects (id BLOB PRIMARY KEY NOT NULL, organization_id BLOB NOT NULL REFERENCES organizations (id), sealed BLOB NOT NULL)",
+        "CREATE TABLE api_keys (id BLOB PRIMARY KEY NOT NULL, project_id BLOB NOT NULL REFERENCES projects (id), \
      secret_hash BLOB NOT NULL UNIQUE, sealed BLOB NOT NULL)",
-    "CREATE TABLE indexes (id BLOB PRIMARY KEY NOT NULL, project_id BLOB NOT NULL REFERENCES projects (id), \
+        "CREATE TABLE indexes (id BLOB PRIMARY KEY NOT NULL, project_id BLOB NOT NULL REFERENCES projects (id), \
      name_hash BLOB NOT NULL, port BIGINT UNIQUE, sealed BLOB NOT NULL, UNIQUE (project_id, name_hash))",
-    "CREATE TABLE audit_outbox (generation BIGINT PRIMARY KEY NOT NULL, sealed BLOB NOT NULL)",
-    "CREATE TABLE catalog_state (id BIGINT PRIMARY KEY NOT NULL, sealed BLOB NOT NULL)",
-]];
+        "CREATE TABLE audit_outbox (generation BIGINT PRIMARY KEY NOT NULL, sealed BLOB NOT NULL)",
+        "CREATE TABLE catalog_state (id BIGINT PRIMARY KEY NOT NULL, sealed BLOB NOT NULL)",
+    ],
+    &[
+        "CREATE TABLE service_accounts (id BLOB PRIMARY KEY NOT NULL, organization_id BLOB NOT NULL REFERENCES organizations (id), \
+     secret_hash BLOB NOT NULL UNIQUE, sealed BLOB NOT NULL)",
+        "CREATE TABLE users (id BLOB PRIMARY KEY NOT NULL, organization_id BLOB NOT NULL REFERENCES organizations (id), \
+     email_hash BLOB NOT NULL UNIQUE, sealed BLOB NOT NULL)",
+        "CREATE TABLE invites (id BLOB PRIMARY KEY NOT NULL, organization_id BLOB NOT NULL REFERENCES organizations (id), \
+     token_hash BLOB NOT NULL UNIQUE, sealed BLOB NOT NULL)",
+        "CREATE TABLE role_bindings (id BLOB PRIMARY KEY NOT NULL, organization_id BLOB NOT NULL REFERENCES organizations (id), \
+     sealed BLOB NOT NULL)",
+    ],
+];
 
 /// The newest migration's number.
 pub(super) const SCHEMA: i64 = MIGRATIONS.len() as i64;
@@ -40,24 +52,43 @@ pub(super) async fn connect(path: &Path, create: bool) -> Result<SqliteConnectio
     SqliteConnection::connect_with(&options).await
 }
 
-/// Runs the migrations that are missing and answers the number the catalog is at.
-pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+/// The number of the last migration that was run; 0 in a new file.
+pub(super) async fn migration(conn: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query("CREATE TABLE IF NOT EXISTS catalog_migrations (number BIGINT PRIMARY KEY NOT NULL)").execute(&mut *conn).await?;
+    let row = sqlx::query("SELECT COALESCE(MAX(number), 0) FROM catalog_migrations").fetch_one(conn).await?;
+    row.try_get(0)
+}
+
+/// Runs the migrations after this one. The state row is sealed anew by `reseal`, which is given the text of the new schema, in the
+/// same transaction.
+pub(super) async fn migrate(
+    conn: &mut SqliteConnection,
+    after: i64,
+    reseal: impl FnOnce(&str) -> Option<Vec<u8>>,
+) -> Result<(), sqlx::Error> {
     let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
-    sqlx::query("CREATE TABLE IF NOT EXISTS catalog_migrations (number BIGINT PRIMARY KEY NOT NULL)").execute(&mut *tx).await?;
-    let row = sqlx::query("SELECT COALESCE(MAX(number), 0) FROM catalog_migrations").fetch_one(&mut *tx).await?;
-    let at: i64 = row.try_get(0)?;
-    for (number, statements) in (1..).zip(MIGRATIONS).filter(|(n, _)| *n > at) {
+    for (number, statements) in (1..).zip(MIGRATIONS).filter(|(n, _)| *n > after) {
         for statement in statements {
             sqlx::query(*statement).execute(&mut *tx).await?;
         }
         sqlx::query("INSERT INTO catalog_migrations (number) VALUES ($1)").bind(number).execute(&mut *tx).await?;
     }
-    tx.commit().await?;
-    Ok(at.max(SCHEMA))
+    if let Some(state) = reseal(&schema(&mut tx).await?) {
+        put_state(&mut tx, &state).await?;
+    }
+    tx.commit().await
 }
 
-/// SQLite's own look at its pages, and the text of the schema, which a flipped bit could change without touching a row.
-pub(super) async fn check_file(conn: &mut SqliteConnection) -> Result<String, sqlx::Error> {
+async fn put_state(conn: &mut SqliteConnection, state: &[u8]) -> Result<(), sqlx::Error> {
+    sqlx::query("INSERT INTO catalog_state (id, sealed) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed")
+        .bind(state)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// SQLite's own look at its pages.
+pub(super) async fn check_file(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     for pragma in ["PRAGMA integrity_check", "PRAGMA foreign_key_check"] {
         let rows = sqlx::query(pragma).fetch_all(&mut *conn).await?;
         if let Some(row) = rows.first() {
@@ -67,6 +98,11 @@ pub(super) async fn check_file(conn: &mut SqliteConnection) -> Result<String, sq
             }
         }
     }
+    Ok(())
+}
+
+/// The text of the schema, which a flipped bit could change without touching a row.
+pub(super) async fn schema(conn: &mut SqliteConnection) -> Result<String, sqlx::Error> {
     let rows =
         sqlx::query("SELECT type || ' ' || name || ' ' || tbl_name || ' ' || COALESCE(sql, '') FROM sqlite_schema ORDER BY type, name")
             .fetch_all(&mut *conn)
@@ -82,6 +118,10 @@ pub(super) async fn select_all(conn: &mut SqliteConnection, table: Table) -> Res
         Table::Projects => "SELECT id, sealed, organization_id FROM projects",
         Table::ApiKeys => "SELECT id, sealed, project_id, secret_hash FROM api_keys",
         Table::Indexes => "SELECT id, sealed, project_id, name_hash, port FROM indexes",
+        Table::ServiceAccounts => "SELECT id, sealed, organization_id, secret_hash FROM service_accounts",
+        Table::Users => "SELECT id, sealed, organization_id, email_hash FROM users",
+        Table::Invites => "SELECT id, sealed, organization_id, token_hash FROM invites",
+        Table::RoleBindings => "SELECT id, sealed, organization_id FROM role_bindings",
     };
     let rows = sqlx::query(sql).fetch_all(conn).await.map_err(unreadable)?;
     rows.iter().map(|row| read_row(table, row)).collect()
@@ -149,6 +189,10 @@ pub(super) async fn commit(conn: &mut SqliteConnection, batch: &Batch<'_>) -> Re
             Table::Projects => "DELETE FROM projects WHERE id = $1",
             Table::ApiKeys => "DELETE FROM api_keys WHERE id = $1",
             Table::Indexes => "DELETE FROM indexes WHERE id = $1",
+            Table::ServiceAccounts => "DELETE FROM service_accounts WHERE id = $1",
+            Table::Users => "DELETE FROM users WHERE id = $1",
+            Table::Invites => "DELETE FROM invites WHERE id = $1",
+            Table::RoleBindings => "DELETE FROM role_bindings WHERE id = $1",
         };
         let done = sqlx::query(sql).bind(&row.id[..]).execute(&mut *tx).await?;
         if done.rows_affected() != 1 {
@@ -163,10 +207,7 @@ pub(super) async fn commit(conn: &mut SqliteConnection, batch: &Batch<'_>) -> Re
         .bind(batch.event)
         .execute(&mut *tx)
         .await?;
-    sqlx::query("INSERT INTO catalog_state (id, sealed) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed")
-        .bind(batch.state)
-        .execute(&mut *tx)
-        .await?;
+    put_state(&mut tx, batch.state).await?;
     tx.commit().await
 }
 
@@ -187,6 +228,22 @@ async fn put(conn: &mut SqliteConnection, row: &Row) -> Result<(), sqlx::Error> 
             "INSERT INTO indexes (id, sealed, project_id, name_hash, port) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, project_id = excluded.project_id, \
              name_hash = excluded.name_hash, port = excluded.port"
+        }
+        Table::ServiceAccounts => {
+            "INSERT INTO service_accounts (id, sealed, organization_id, secret_hash) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, organization_id = excluded.organization_id, secret_hash = excluded.secret_hash"
+        }
+        Table::Users => {
+            "INSERT INTO users (id, sealed, organization_id, email_hash) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, organization_id = excluded.organization_id, email_hash = excluded.email_hash"
+        }
+        Table::Invites => {
+            "INSERT INTO invites (id, sealed, organization_id, token_hash) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, organization_id = excluded.organization_id, token_hash = excluded.token_hash"
+        }
+        Table::RoleBindings => {
+            "INSERT INTO role_bindings (id, sealed, organization_id) VALUES ($1, $2, $3) \
+             ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, organization_id = excluded.organization_id"
         }
     };
     let mut query = sqlx::query(sql).bind(&row.id[..]).bind(&row.sealed[..]);

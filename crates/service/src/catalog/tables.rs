@@ -1,16 +1,22 @@
 //! The catalog in memory: what was read from the file and verified when it was opened, and every change since. All questions are
 //! answered from here, so that a page that rots under a running server changes no answer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
-use pinyon_model::{ApiKeyId, IndexId, IndexName, OrganizationId, ProjectId};
+use pinyon_model::{
+    ApiKeyId, Email, Grants, IndexId, IndexName, InviteId, Organization, OrganizationId, Principal, PrincipalRef, Project, ProjectId,
+    RoleBinding, RoleBindingId, ServiceAccountId, User, UserId,
+};
 
 use super::{
     Defaults,
     digest::Digest,
-    rows::{Noun, Row, RowSealer, StoredApiKey, Table},
+    rows::{Noun, NounId, Row, RowSealer, StoredApiKey, StoredInvite, StoredServiceAccount, Table},
 };
-use crate::{IndexRef, Organization, Project, api_key::KeyEntry, project::short_id};
+use crate::IndexRef;
 
 /// A change of the catalog.
 #[derive(Debug, Clone)]
@@ -18,8 +24,36 @@ pub(crate) enum Change {
     /// A new noun, or a new content of one.
     Put(Noun),
     SetDefaults(Defaults),
-    DeleteApiKey(ApiKeyId),
-    DeleteIndex(IndexId),
+    Delete(NounId),
+}
+
+/// A noun that acts, with what it may do as it is now.
+#[derive(Debug, Clone)]
+pub(crate) struct Actor<T> {
+    pub(crate) stored: T,
+    pub(crate) principal: Arc<Principal>,
+}
+
+impl StoredApiKey {
+    fn principal(&self, grants: Grants) -> Principal {
+        Principal::ApiKey { id: self.info.id, name: self.info.name.clone(), project_id: self.info.project_id, grants }
+    }
+}
+
+impl StoredServiceAccount {
+    fn principal(&self, grants: Grants) -> Principal {
+        Principal::ServiceAccount { id: self.info.id, name: self.info.name.clone(), grants }
+    }
+}
+
+fn user_principal(user: &User, grants: Grants) -> Principal {
+    let name = user.name.clone().unwrap_or_default();
+    Principal::User { id: user.id, email: user.email.as_str().to_owned(), name, grants }
+}
+
+/// No right at all: of a principal whose bindings were not read yet.
+fn nothing(organization: OrganizationId) -> Grants {
+    Grants::new(organization, [])
 }
 
 /// Everything that the catalog holds.
@@ -27,9 +61,16 @@ pub(crate) enum Change {
 pub(crate) struct Tables {
     pub(crate) organizations: BTreeMap<OrganizationId, Organization>,
     pub(crate) projects: BTreeMap<ProjectId, Project>,
-    pub(crate) keys: HashMap<ApiKeyId, KeyEntry>,
-    key_by_hash: HashMap<[u8; 32], ApiKeyId>,
+    pub(crate) keys: HashMap<ApiKeyId, Actor<StoredApiKey>>,
+    pub(crate) service_accounts: HashMap<ServiceAccountId, Actor<StoredServiceAccount>>,
+    pub(crate) users: HashMap<UserId, Actor<User>>,
+    pub(crate) invites: HashMap<InviteId, StoredInvite>,
+    pub(crate) bindings: BTreeMap<RoleBindingId, RoleBinding>,
     pub(crate) indexes: HashMap<IndexId, IndexRef>,
+    bindings_of: HashMap<PrincipalRef, BTreeSet<RoleBindingId>>,
+    key_by_hash: HashMap<[u8; 32], ApiKeyId>,
+    keys_of: HashMap<ProjectId, BTreeSet<ApiKeyId>>,
+    user_by_email: HashMap<(OrganizationId, Email), UserId>,
     by_project: HashMap<ProjectId, BTreeMap<IndexName, IndexId>>,
     by_port: BTreeMap<u16, IndexId>,
     by_short_id: HashMap<String, ProjectId>,
@@ -48,7 +89,7 @@ impl Tables {
         self.digest
     }
 
-    pub(super) fn row(&self, table: Table, id: [u8; 16]) -> Option<&Row> {
+    pub(super) fn row(&self, (table, id): (Table, [u8; 16])) -> Option<&Row> {
         self.rows.get(&(table, id))
     }
 
@@ -73,13 +114,47 @@ impl Tables {
         self.by_short_id.get(short_id).copied()
     }
 
-    pub(crate) fn key_by_hash(&self, hash: &[u8; 32]) -> Option<&KeyEntry> {
+    /// Whose project it is.
+    pub(crate) fn organization_of(&self, project: ProjectId) -> Option<OrganizationId> {
+        self.projects.get(&project).map(|p| p.organization_id)
+    }
+
+    pub(crate) fn projects_of(&self, organization: OrganizationId) -> impl Iterator<Item = &Project> {
+        self.projects.values().filter(move |p| p.organization_id == organization)
+    }
+
+    pub(crate) fn key_by_hash(&self, hash: &[u8; 32]) -> Option<&Actor<StoredApiKey>> {
         self.keys.get(self.key_by_hash.get(hash)?)
+    }
+
+    /// The API keys of a project, by id.
+    pub(crate) fn keys_of(&self, project: ProjectId) -> impl ExactSizeIterator<Item = ApiKeyId> {
+        let keys: Vec<ApiKeyId> = self.keys_of.get(&project).map(|keys| keys.iter().copied().collect()).unwrap_or_default();
+        keys.into_iter()
+    }
+
+    pub(crate) fn user_by_email(&self, organization: OrganizationId, email: &Email) -> Option<&User> {
+        Some(&self.users.get(self.user_by_email.get(&(organization, email.clone()))?)?.stored)
+    }
+
+    /// What a principal was given, in the order of ids.
+    pub(crate) fn bindings_of(&self, principal: PrincipalRef) -> impl Iterator<Item = &RoleBinding> {
+        self.bindings_of.get(&principal).into_iter().flatten().filter_map(|id| self.bindings.get(id))
+    }
+
+    /// The organization of a principal that is there.
+    pub(crate) fn organization_of_principal(&self, principal: PrincipalRef) -> Option<OrganizationId> {
+        match principal {
+            PrincipalRef::ApiKey(id) => self.organization_of(self.keys.get(&id)?.stored.info.project_id),
+            PrincipalRef::ServiceAccount(id) => Some(self.service_accounts.get(&id)?.stored.info.organization_id),
+            PrincipalRef::User(id) => Some(self.users.get(&id)?.stored.organization_id),
+            PrincipalRef::Invite(id) => Some(self.invites.get(&id)?.info.organization_id),
+        }
     }
 
     /// Takes a row that was read from the file or is durable in it now, in place of the one with its id.
     pub(super) fn put(&mut self, sealer: &RowSealer, row: Row, noun: Noun) {
-        self.unlink_row(sealer, row.table, row.id);
+        self.unlink_row(sealer, (row.table, row.id));
         self.digest.add(&sealer.mac(&row));
         self.rows.insert((row.table, row.id), row);
         match noun {
@@ -87,49 +162,149 @@ impl Tables {
                 self.organizations.insert(o.id, o);
             }
             Noun::Project(p) => {
-                self.by_short_id.insert(short_id(p.id), p.id);
+                self.by_short_id.insert(p.short_id(), p.id);
                 self.projects.insert(p.id, p);
             }
-            Noun::ApiKey(StoredApiKey { info, secret_hash }) => {
-                self.key_by_hash.insert(secret_hash, info.id);
-                self.keys.insert(info.id, KeyEntry::new(info, secret_hash));
+            Noun::ApiKey(key) => self.put_key(key),
+            Noun::Index(stored) => self.put_index(stored),
+            Noun::ServiceAccount(account) => {
+                let id = account.info.id;
+                let principal = Arc::new(account.principal(nothing(account.info.organization_id)));
+                self.service_accounts.insert(id, Actor { stored: account, principal });
+                self.renew(PrincipalRef::ServiceAccount(id));
             }
-            Noun::Index(stored) => {
-                let id = stored.index.id;
-                if self.indexes.contains_key(&id) {
-                    // A port that the index had and has no more must not lead to it.
-                    self.by_port.retain(|_, i| *i != id);
+            Noun::User(user) => {
+                let id = user.id;
+                self.user_by_email.insert((user.organization_id, user.email.clone()), id);
+                let principal = Arc::new(user_principal(&user, nothing(user.organization_id)));
+                self.users.insert(id, Actor { stored: user, principal });
+                self.renew(PrincipalRef::User(id));
+            }
+            Noun::Invite(invite) => {
+                self.invites.insert(invite.info.id, invite);
+            }
+            Noun::RoleBinding(binding) => {
+                let principal = binding.principal;
+                // An accepted invite's bindings change their principal.
+                let before = self.bindings.insert(binding.id, binding.clone()).map(|b| b.principal);
+                if let Some(before) = before.filter(|b| *b != principal) {
+                    self.unbind(before, binding.id);
                 }
-                if let Some(port) = stored.index.port {
-                    self.by_port.insert(port, id);
-                }
-                self.by_project.entry(stored.index.project_id).or_default().insert(stored.index.name.clone(), id);
-                match self.indexes.get(&id) {
-                    Some(index) => index.replace(stored),
-                    None => {
-                        self.indexes.insert(id, IndexRef::new(stored));
-                    }
-                }
+                self.bindings_of.entry(principal).or_default().insert(binding.id);
+                self.renew(principal);
             }
         }
     }
 
-    pub(super) fn delete(&mut self, sealer: &RowSealer, change: &Change) {
-        match change {
-            Change::Put(_) | Change::SetDefaults(_) => {}
-            Change::DeleteApiKey(id) => {
-                self.unlink_row(sealer, Table::ApiKeys, *id.as_bytes());
-                self.keys.remove(id);
-                self.key_by_hash.retain(|_, k| k != id);
+    fn put_key(&mut self, key: StoredApiKey) {
+        let id = key.info.id;
+        if let Some(old) = self.keys.get(&id) {
+            self.key_by_hash.remove(&old.stored.secret_hash);
+        }
+        self.key_by_hash.insert(key.secret_hash, id);
+        self.keys_of.entry(key.info.project_id).or_default().insert(id);
+        let principal = Arc::new(key.principal(nothing(OrganizationId::from_bytes([0; 16]))));
+        self.keys.insert(id, Actor { stored: key, principal });
+        self.renew(PrincipalRef::ApiKey(id));
+    }
+
+    fn put_index(&mut self, stored: crate::index::StoredIndex) {
+        let id = stored.index.id;
+        if self.indexes.contains_key(&id) {
+            // A port that the index had and has no more must not lead to it.
+            self.by_port.retain(|_, i| *i != id);
+        }
+        if let Some(port) = stored.index.port {
+            self.by_port.insert(port, id);
+        }
+        self.by_project.entry(stored.index.project_id).or_default().insert(stored.index.name.clone(), id);
+        match self.indexes.get(&id) {
+            Some(index) => index.replace(stored),
+            None => {
+                self.indexes.insert(id, IndexRef::new(stored));
             }
-            Change::DeleteIndex(id) => {
-                self.unlink_row(sealer, Table::Indexes, *id.as_bytes());
-                self.by_port.retain(|_, i| i != id);
-                if let Some(index) = self.indexes.remove(id) {
+        }
+    }
+
+    fn unbind(&mut self, principal: PrincipalRef, id: RoleBindingId) {
+        if let Some(ids) = self.bindings_of.get_mut(&principal) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.bindings_of.remove(&principal);
+            }
+        }
+        self.renew(principal);
+    }
+
+    /// Computes anew what a principal may do.
+    fn renew(&mut self, principal: PrincipalRef) {
+        let Some(organization) = self.organization_of_principal(principal) else { return };
+        let grants = Grants::new(organization, self.bindings_of(principal));
+        match principal {
+            PrincipalRef::ApiKey(id) => {
+                let mut roles: Vec<_> = self.bindings_of(principal).map(|b| b.role).collect();
+                roles.sort_unstable();
+                roles.dedup();
+                if let Some(key) = self.keys.get_mut(&id) {
+                    key.stored.info.roles = roles;
+                    key.principal = Arc::new(key.stored.principal(grants));
+                }
+            }
+            PrincipalRef::ServiceAccount(id) => {
+                if let Some(account) = self.service_accounts.get_mut(&id) {
+                    account.principal = Arc::new(account.stored.principal(grants));
+                }
+            }
+            PrincipalRef::User(id) => {
+                if let Some(user) = self.users.get_mut(&id) {
+                    user.principal = Arc::new(user_principal(&user.stored, grants));
+                }
+            }
+            PrincipalRef::Invite(_) => {}
+        }
+    }
+
+    pub(super) fn delete(&mut self, sealer: &RowSealer, id: NounId) {
+        self.unlink_row(sealer, id.place());
+        match id {
+            NounId::Organization(id) => {
+                self.organizations.remove(&id);
+            }
+            NounId::Project(id) => {
+                self.by_short_id.retain(|_, p| *p != id);
+                self.projects.remove(&id);
+            }
+            NounId::ApiKey(id) => {
+                if let Some(key) = self.keys.remove(&id) {
+                    self.key_by_hash.remove(&key.stored.secret_hash);
+                    if let Some(keys) = self.keys_of.get_mut(&key.stored.info.project_id) {
+                        keys.remove(&id);
+                    }
+                }
+            }
+            NounId::Index(id) => {
+                self.by_port.retain(|_, i| *i != id);
+                if let Some(index) = self.indexes.remove(&id) {
                     index.mark_deleted();
                     if let Some(names) = self.by_project.get_mut(&index.project_id()) {
                         names.remove(index.name());
                     }
+                }
+            }
+            NounId::ServiceAccount(id) => {
+                self.service_accounts.remove(&id);
+            }
+            NounId::User(id) => {
+                if let Some(user) = self.users.remove(&id) {
+                    self.user_by_email.remove(&(user.stored.organization_id, user.stored.email));
+                }
+            }
+            NounId::Invite(id) => {
+                self.invites.remove(&id);
+            }
+            NounId::RoleBinding(id) => {
+                if let Some(binding) = self.bindings.remove(&id) {
+                    self.unbind(binding.principal, id);
                 }
             }
         }
@@ -149,8 +324,8 @@ impl Tables {
         *self = fresh;
     }
 
-    fn unlink_row(&mut self, sealer: &RowSealer, table: Table, id: [u8; 16]) {
-        if let Some(old) = self.rows.remove(&(table, id)) {
+    fn unlink_row(&mut self, sealer: &RowSealer, place: (Table, [u8; 16])) {
+        if let Some(old) = self.rows.remove(&place) {
             self.digest.subtract(&sealer.mac(&old));
         }
     }
@@ -159,7 +334,7 @@ impl Tables {
     pub(super) fn digest_after(&self, sealer: &RowSealer, puts: &[Row], deletes: &[Row]) -> Digest {
         let mut digest = self.digest;
         for row in puts {
-            if let Some(old) = self.row(row.table, row.id) {
+            if let Some(old) = self.row((row.table, row.id)) {
                 digest.subtract(&sealer.mac(old));
             }
             digest.add(&sealer.mac(row));

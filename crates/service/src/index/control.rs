@@ -10,7 +10,7 @@ use super::{IndexRef, StoredIndex, not_found, options, rules};
 use crate::{
     OpContext, Service,
     authorize::{Action, Authorized, ProjectScope},
-    catalog::{Change, Noun, Tables},
+    catalog::{Change, Noun, NounId, Tables},
     descriptor::Descriptor,
 };
 
@@ -24,7 +24,7 @@ impl Service {
     pub async fn create_index(self: &Arc<Self>, ctx: &OpContext, spec: IndexSpec) -> Result<Index> {
         let (this, ctx) = (Arc::clone(self), ctx.clone());
         self.detached(async move {
-            let scope = this.scope(&ctx, spec.name.as_ref().map(IndexName::as_str));
+            let scope = this.project_scope(&ctx, spec.name.as_ref().map(IndexName::as_str))?;
             let mut authorized = this.authorize(&ctx, Action::CreateIndex, scope).await?;
             let result = this.create_authorized(&mut authorized, spec, ctx.now_ms).await;
             authorized.close(result).await
@@ -34,7 +34,7 @@ impl Service {
 
     /// The indexes of the caller's project, ordered by name.
     pub async fn list_indexes(&self, ctx: &OpContext) -> Result<Vec<Index>> {
-        let authorized = self.authorize(ctx, Action::ListIndexes, self.scope(ctx, None)).await?;
+        let authorized = self.authorize(ctx, Action::ListIndexes, self.project_scope(ctx, None)?).await?;
         let indexes = self.catalog().tables().indexes_of(authorized.resource().id).map(IndexRef::describe).collect();
         authorized.close(Ok(indexes)).await
     }
@@ -51,7 +51,7 @@ impl Service {
 
     /// The same, for a caller who may do this rather than describe it.
     pub(crate) async fn find_index_for(&self, ctx: &OpContext, action: Action, name: &str) -> Result<IndexRef> {
-        let authorized = self.authorize(ctx, action, self.scope(ctx, Some(name))).await?;
+        let authorized = self.authorize(ctx, action, self.project_scope(ctx, Some(name))?).await?;
         let found = self.index_in(&authorized, name);
         authorized.close(found).await
     }
@@ -60,7 +60,7 @@ impl Service {
     pub async fn configure_index(self: &Arc<Self>, ctx: &OpContext, name: &str, change: IndexChange) -> Result<Index> {
         let (this, ctx, name) = (Arc::clone(self), ctx.clone(), name.to_owned());
         self.detached(async move {
-            let mut authorized = this.authorize(&ctx, Action::ConfigureIndex, this.scope(&ctx, Some(&name))).await?;
+            let mut authorized = this.authorize(&ctx, Action::ConfigureIndex, this.project_scope(&ctx, Some(&name))?).await?;
             let result = this.configure_authorized(&mut authorized, &name, change).await;
             authorized.close(result).await
         })
@@ -71,7 +71,7 @@ impl Service {
     pub async fn delete_index(self: &Arc<Self>, ctx: &OpContext, name: &str) -> Result<()> {
         let (this, ctx, name) = (Arc::clone(self), ctx.clone(), name.to_owned());
         self.detached(async move {
-            let mut authorized = this.authorize(&ctx, Action::DeleteIndex, this.scope(&ctx, Some(&name))).await?;
+            let mut authorized = this.authorize(&ctx, Action::DeleteIndex, this.project_scope(&ctx, Some(&name))?).await?;
             let result = this.delete_authorized(&mut authorized, &name).await;
             authorized.close(result).await
         })
@@ -98,10 +98,6 @@ impl Service {
     /// A receiver that is told whenever an index comes or goes, so that listeners can follow.
     pub fn index_changes(&self) -> watch::Receiver<u64> {
         self.catalog().changes()
-    }
-
-    fn scope(&self, ctx: &OpContext, index: Option<&str>) -> ProjectScope {
-        ProjectScope { id: ctx.project_id().unwrap_or_else(|| self.default_project()), index: index.map(str::to_owned) }
     }
 
     fn index_in(&self, authorized: &Authorized<ProjectScope>, name: &str) -> Result<IndexRef> {
@@ -214,7 +210,7 @@ impl Service {
         if found.stored().index.deletion_protection == DeletionProtection::Enabled {
             return Err(Error::forbidden("Deletion protection is enabled for this index. Disable deletion protection before retrying."));
         }
-        self.catalog().change(&mut writer, authorized, self.audit(), vec![Change::DeleteIndex(found.id())]).await?;
+        self.catalog().change(&mut writer, authorized, self.audit(), vec![Change::Delete(NounId::Index(found.id()))]).await?;
         drop(writer);
         self.remove_storage(found.id()).await;
         Ok(())

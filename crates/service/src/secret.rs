@@ -1,49 +1,68 @@
-//! The secret of an API key: `pcsk_<id>_<secret><checksum>`.
+//! Secrets that prove who somebody is: `PREFIX<id>_<secret><checksum>`.
 //!
 //! ```text
-//! pcsk_ ‖ id: 22 base62 digits of the key's 16-byte id ‖ _ ‖ 43 base62 digits of 256 random bits ‖ 6 base62 digits of a checksum
+//! prefix ‖ id: 22 base62 digits of 16 bytes ‖ _ ‖ 43 base62 digits of 256 random bits ‖ 6 base62 digits of a checksum
 //! ```
-//! The checksum is the first four bytes of the SHA-256 of everything before it, so that a scanner can tell a real key from a
+//! The checksum is the first four bytes of the SHA-256 of everything before it, so that a scanner can tell a real secret from a
 //! look-alike without asking anybody. Only a keyed hash of the whole text is stored.
 
 use std::fmt;
 
 use aws_lc_rs::digest;
-use pinyon_model::{ApiKeyId, Error, Result};
+use pinyon_model::{ApiKeyId, Error, InviteId, Result, ServiceAccountId};
 use pinyon_storage::random_bytes;
 use zeroize::Zeroizing;
 
-const PREFIX: &str = "pcsk_";
 const ID_DIGITS: usize = 22;
 const SECRET_DIGITS: usize = 43;
 const CHECKSUM_DIGITS: usize = 6;
 const IMPORTED_LEN_MAX: usize = 512;
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The text that proves who holds a key. Zeroised when dropped; prints as nothing telling.
-#[derive(Clone)]
-pub struct ApiKeySecret(Zeroizing<String>);
+macro_rules! secrets {
+    ($($(#[$doc:meta])* $name:ident of $id:ident by $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(Zeroizing<String>);
 
-impl fmt::Debug for ApiKeySecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ApiKeySecret(..)")
-    }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(..)"))
+            }
+        }
+
+        impl $name {
+            /// How one begins.
+            pub(crate) const PREFIX: &str = $prefix;
+
+            /// A new one.
+            pub(crate) fn generate(id: $id) -> Self {
+                Self(generate(Self::PREFIX, id.as_bytes()))
+            }
+
+            /// Whose it claims to be, when the text has our shape and its checksum holds.
+            pub(crate) fn parse(text: &str) -> Option<$id> {
+                parse(Self::PREFIX, text).map($id::from_bytes)
+            }
+
+            /// The text itself: shown once, to whoever made it.
+            pub fn reveal(&self) -> &str {
+                &self.0
+            }
+        }
+    )*};
+}
+
+secrets! {
+    /// What proves who holds an API key. Zeroised when dropped; prints as nothing telling.
+    ApiKeySecret of ApiKeyId by "pcsk_";
+    /// What a service account gets its tokens for. Zeroised when dropped; prints as nothing telling.
+    ClientSecret of ServiceAccountId by "pinyon_cs_";
+    /// What accepts an invite. Zeroised when dropped; prints as nothing telling.
+    InviteToken of InviteId by "pinyon_it_";
 }
 
 impl ApiKeySecret {
-    /// A new secret for this key.
-    pub(crate) fn generate(id: ApiKeyId) -> Self {
-        let random: Zeroizing<[u8; 32]> = Zeroizing::new(random_bytes());
-        let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + ID_DIGITS + 1 + SECRET_DIGITS + CHECKSUM_DIGITS));
-        text.push_str(PREFIX);
-        push_base62(&mut text, id.as_bytes(), ID_DIGITS);
-        text.push('_');
-        push_base62(&mut text, &*random, SECRET_DIGITS);
-        let checksum = checksum(&text);
-        text.push_str(&checksum);
-        Self(text)
-    }
-
     /// An existing secret of any printable shape, 8 to 512 characters without spaces.
     pub fn import(text: &str) -> Result<Self> {
         if !(8..=IMPORTED_LEN_MAX).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_graphic()) {
@@ -52,29 +71,35 @@ impl ApiKeySecret {
         Ok(Self(Zeroizing::new(text.to_owned())))
     }
 
-    /// The text itself: shown once, to whoever made the key.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
     /// What may be shown of it later: its first characters.
     pub(crate) fn hint(&self) -> String {
-        let shown = if parse(&self.0).is_some() { PREFIX.len() + 6 } else { 4 };
+        let shown = if Self::parse(&self.0).is_some() { Self::PREFIX.len() + 6 } else { 4 };
         self.0.chars().take(shown).collect()
     }
 }
 
-/// The key's id, when the text has our shape and its checksum holds.
-pub(crate) fn parse(text: &str) -> Option<ApiKeyId> {
+fn generate(prefix: &str, id: &[u8; 16]) -> Zeroizing<String> {
+    let random: Zeroizing<[u8; 32]> = Zeroizing::new(random_bytes());
+    let mut text = Zeroizing::new(String::with_capacity(prefix.len() + ID_DIGITS + 1 + SECRET_DIGITS + CHECKSUM_DIGITS));
+    text.push_str(prefix);
+    push_base62(&mut text, id, ID_DIGITS);
+    text.push('_');
+    push_base62(&mut text, &*random, SECRET_DIGITS);
+    let checksum = checksum(&text);
+    text.push_str(&checksum);
+    text
+}
+
+fn parse(prefix: &str, text: &str) -> Option<[u8; 16]> {
     let bytes = text.as_bytes();
-    if bytes.len() != PREFIX.len() + ID_DIGITS + 1 + SECRET_DIGITS + CHECKSUM_DIGITS || !text.is_ascii() || !text.starts_with(PREFIX) {
+    if bytes.len() != prefix.len() + ID_DIGITS + 1 + SECRET_DIGITS + CHECKSUM_DIGITS || !text.is_ascii() || !text.starts_with(prefix) {
         return None;
     }
     let (body, sum) = text.split_at(text.len() - CHECKSUM_DIGITS);
-    if bytes[PREFIX.len() + ID_DIGITS] != b'_' || checksum(body) != sum {
+    if bytes[prefix.len() + ID_DIGITS] != b'_' || checksum(body) != sum {
         return None;
     }
-    from_base62(&bytes[PREFIX.len()..PREFIX.len() + ID_DIGITS]).map(ApiKeyId::from_bytes)
+    from_base62(&bytes[prefix.len()..prefix.len() + ID_DIGITS])
 }
 
 fn checksum(body: &str) -> String {
@@ -120,9 +145,12 @@ mod tests {
             let id = ApiKeyId::from_bytes(bytes);
             let secret = ApiKeySecret::generate(id);
             assert_eq!(secret.reveal().len(), 77);
-            assert_eq!(parse(secret.reveal()), Some(id));
+            assert_eq!(ApiKeySecret::parse(secret.reveal()), Some(id));
             assert!(secret.reveal()[5..].bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
             assert_eq!(format!("{secret:?}"), "ApiKeySecret(..)");
+            let other = ClientSecret::generate(ServiceAccountId::from_bytes(bytes));
+            assert_eq!(ClientSecret::parse(other.reveal()), Some(ServiceAccountId::from_bytes(bytes)));
+            assert_eq!((ApiKeySecret::parse(other.reveal()), InviteToken::parse(other.reveal())), (None, None));
         }
     }
 
@@ -133,10 +161,10 @@ mod tests {
         for i in 0..text.len() {
             let mut changed = text.as_bytes().to_vec();
             changed[i] = if changed[i] == b'a' { b'b' } else { b'a' };
-            assert_eq!(parse(std::str::from_utf8(&changed).unwrap()), None, "character {i}");
+            assert_eq!(ApiKeySecret::parse(std::str::from_utf8(&changed).unwrap()), None, "character {i}");
         }
-        assert_eq!(parse(""), None);
-        assert_eq!(parse("pcsk_é"), None);
+        assert_eq!(ApiKeySecret::parse(""), None);
+        assert_eq!(ApiKeySecret::parse("pcsk_é"), None);
     }
 
     #[test]

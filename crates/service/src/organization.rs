@@ -1,0 +1,101 @@
+//! Organizations: the admin plane.
+
+use std::sync::Arc;
+
+use pinyon_model::{Error, ErrorCode, Organization, OrganizationId, PaymentStatus, Permission, Plan, Result};
+
+use crate::{
+    OpContext, Service,
+    authorize::{Action, Named, Place},
+    catalog::{Change, Noun, NounId, Tables},
+};
+
+fn named(id: OrganizationId) -> Named {
+    Named { place: Place::Organization(id), id: id.to_string(), kind: "organization" }
+}
+
+impl Service {
+    /// The organizations that the caller may see, oldest first: its own, for the operator all.
+    pub async fn list_organizations(&self, ctx: &OpContext) -> Result<Vec<Organization>> {
+        ctx.check_deadline(self.clock().now_ms())?;
+        let mut organizations: Vec<Organization> = self.catalog().tables().organizations.values().cloned().collect();
+        organizations.retain(|o| self.may(ctx, Permission::OrganizationRead, Place::Organization(o.id)));
+        organizations.sort_by_key(|o| (o.created_at_ms, o.id));
+        Ok(organizations)
+    }
+
+    /// One organization.
+    pub async fn describe_organization(&self, ctx: &OpContext, id: OrganizationId) -> Result<Organization> {
+        let authorized = self.authorize(ctx, Action::DescribeOrganization, named(id)).await?;
+        let found = self.catalog().tables().organizations.get(&id).cloned();
+        authorized.close(found.ok_or_else(|| gone(id))).await
+    }
+
+    /// Gives an organization another name, of 1 to 512 characters.
+    pub async fn rename_organization(self: &Arc<Self>, ctx: &OpContext, id: OrganizationId, name: String) -> Result<Organization> {
+        let (this, ctx) = (Arc::clone(self), ctx.clone());
+        self.detached(async move {
+            let mut authorized = this.authorize(&ctx, Action::UpdateOrganization, named(id)).await?;
+            let result: Result<Organization> = async {
+                let name = Organization::parse_name(&name)?;
+                let mut writer = this.catalog().writer().await;
+                let old = this.catalog().tables().organizations.get(&id).cloned().ok_or_else(|| gone(id))?;
+                authorized.name(name.clone(), old.name.clone());
+                let organization = Organization { name, ..old };
+                let change = Change::Put(Noun::Organization(organization.clone()));
+                this.catalog().change(&mut writer, &mut authorized, this.audit(), vec![change]).await?;
+                Ok(organization)
+            }
+            .await;
+            authorized.close(result).await
+        })
+        .await
+    }
+
+    /// Deletes an organization with every principal in it. `FailedPrecondition` while it has projects, is on another plan than the free
+    /// one or has not paid.
+    pub async fn delete_organization(self: &Arc<Self>, ctx: &OpContext, id: OrganizationId) -> Result<()> {
+        let (this, ctx) = (Arc::clone(self), ctx.clone());
+        self.detached(async move {
+            let mut authorized = this.authorize(&ctx, Action::DeleteOrganization, named(id)).await?;
+            let result = async {
+                let mut writer = this.catalog().writer().await;
+                let (organization, changes) = plan_delete(&this.catalog().tables(), id)?;
+                authorized.name(organization.name.clone(), organization.name);
+                this.catalog().change(&mut writer, &mut authorized, this.audit(), changes).await
+            }
+            .await;
+            authorized.close(result).await
+        })
+        .await
+    }
+}
+
+fn gone(id: OrganizationId) -> Error {
+    Error::not_found(format!("There is no organization {id}"))
+}
+
+fn plan_delete(tables: &Tables, id: OrganizationId) -> Result<(Organization, Vec<Change>)> {
+    let organization = tables.organizations.get(&id).cloned().ok_or_else(|| gone(id))?;
+    let projects = tables.projects_of(id).count();
+    let why = match (organization.plan, organization.payment_status) {
+        _ if projects > 0 => Some(format!("The organization has {projects} projects; delete them first")),
+        (Plan::Free, PaymentStatus::Active) => None,
+        (plan, status) => Some(format!(
+            "An organization is deleted on the plan Free with the payment status Active; this one is on {} and {}",
+            plan.as_str(),
+            status.as_str()
+        )),
+    };
+    if let Some(why) = why {
+        return Err(Error::new(ErrorCode::FailedPrecondition, why));
+    }
+    let of_it = |organization: OrganizationId| organization == id;
+    let bindings = tables.bindings.values().filter(|b| of_it(b.organization_id)).map(|b| NounId::RoleBinding(b.id));
+    let invites = tables.invites.values().filter(|i| of_it(i.info.organization_id)).map(|i| NounId::Invite(i.info.id));
+    let users = tables.users.values().filter(|u| of_it(u.stored.organization_id)).map(|u| NounId::User(u.stored.id));
+    let accounts = tables.service_accounts.values().filter(|a| of_it(a.stored.info.organization_id));
+    let accounts = accounts.map(|a| NounId::ServiceAccount(a.stored.info.id));
+    let all = bindings.chain(invites).chain(users).chain(accounts).chain([NounId::Organization(id)]);
+    Ok((organization, all.map(Change::Delete).collect()))
+}

@@ -365,17 +365,16 @@ mod tests {
         verdict(principal, given, action, place, false)
     }
 
-    /// Where an action is done, for the table.
-    fn place_of(action: Action) -> Place {
+    /// Where an action is done, for the table: in the organization, in a project, or in either by different permissions.
+    fn places_of(action: Action) -> Vec<(&'static str, Place)> {
         let organization = Place::Organization(OrganizationId::from_bytes(HOME));
-        match action.permission(organization) {
-            Permission::Operate => Place::Installation,
-            Permission::OrganizationRead
-            | Permission::OrganizationWrite
-            | Permission::CreateProject
-            | Permission::BillingRead
-            | Permission::BillingWrite => organization,
-            _ => Place::Project(ProjectId::from_bytes(MINE)),
+        let project = Place::Project(ProjectId::from_bytes(MINE));
+        let in_project = Role::ProjectOwner.permissions();
+        match (action.permission(organization), action.permission(project)) {
+            (a, b) if a != b => vec![(" in the organization", organization), (" in the project", project)],
+            (Permission::Operate, _) => vec![("", Place::Installation)],
+            (permission, _) if in_project.contains(permission) => vec![("", project)],
+            _ => vec![("", organization)],
         }
     }
 
@@ -385,10 +384,11 @@ mod tests {
         let mut table = String::from("action");
         Role::ALL.iter().for_each(|r| write!(table, "\t{}", r.as_str()).unwrap());
         table.push('\n');
-        for action in Action::ALL {
-            write!(table, "{action:?}").unwrap();
+        let rows = Action::ALL.iter().flat_map(|action| places_of(*action).into_iter().map(move |place| (*action, place)));
+        for (action, (place_word, place)) in rows {
+            write!(table, "{action:?}{place_word}").unwrap();
             for role in Role::ALL {
-                let word = match ask(&account(&[role]), *action, place_of(*action)) {
+                let word = match ask(&account(&[role]), action, place) {
                     Verdict::Allowed => "yes",
                     Verdict::Forbidden => "-",
                     Verdict::Hidden => "hidden",

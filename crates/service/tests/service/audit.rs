@@ -1,13 +1,13 @@
 use std::future::Future;
 
-use pinyon_model::{ErrorCode, Role};
+use pinyon_model::{ErrorCode, Plane, Role};
 use pinyon_service::{AuditEvent, AuditOutcome, DataPlaneAudit, Service, ServiceOptions};
 use pinyon_storage::{
     faults::{self, Fault, Rule},
     fs::Site,
 };
 
-use crate::common::{House, Numbers, close, code, files, namespace, query, record, restore, rounds, spec};
+use crate::common::{House, Numbers, close, code, files, namespace, project, query, record, restore, rounds, spec};
 
 async fn events(house: &House, service: &Service) -> Vec<AuditEvent> {
     service.audit_events(&house.operator()).await.unwrap()
@@ -84,7 +84,7 @@ async fn a_flood_of_unknown_keys_is_a_few_entries() {
     let before = events(&house, &service).await.len();
     for n in 0..5_000 {
         let source = format!("198.51.{}.{}", n % 200, n % 7);
-        assert!(service.authenticate(Some("pcsk_unknown"), &source).await.is_err());
+        assert!(service.authenticate(Plane::Data, Some("pcsk_unknown"), &source).await.is_err());
     }
     close(service).await;
     let service = house.open().await;
@@ -125,7 +125,7 @@ async fn an_operation_whose_caller_goes_away_is_recorded_too() {
         let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(upsert.as_mut().poll(cx).is_pending())).await;
         assert!(polled, "the write takes longer than one poll");
     }
-    service.create_project(&house.operator(), "next").await.unwrap();
+    service.create_project(&house.operator(), project("next")).await.unwrap();
     let now = events(&house, &service).await;
     let abandoned = now[before..].iter().find(|e| e.action == "upsert").unwrap();
     assert!(matches!(&abandoned.outcome, AuditOutcome::Failure { error_code, .. } if error_code == "Aborted"), "{abandoned:?}");
@@ -138,7 +138,7 @@ async fn an_operation_whose_caller_goes_away_is_recorded_too() {
         tokio::task::yield_now().await;
     }
     // The lock that changes take turns with: once another change is done, the first is closed.
-    service.create_project(&house.operator(), "after").await.unwrap();
+    service.create_project(&house.operator(), project("after")).await.unwrap();
     assert!(events(&house, &service).await.iter().any(|e| short(e) == ("create/index".into(), "y".into(), true, 1)));
     close(service).await;
 }
@@ -199,7 +199,7 @@ async fn a_log() -> House {
     for n in 0..2 {
         let service = house.open().await;
         for i in 0..5 {
-            service.create_project(&house.operator(), &format!("project {n} {i}")).await.unwrap();
+            service.create_project(&house.operator(), project(&format!("project {n} {i}"))).await.unwrap();
         }
         close(service).await;
     }
@@ -216,7 +216,7 @@ async fn is_seen(house: &House) -> bool {
     let opened = match house.open_with(house.options()).await {
         Err(error) => panic!("{error}"),
         Ok(service) => {
-            let refused = service.create_project(&house.operator(), "one more").await.is_err();
+            let refused = service.create_project(&house.operator(), project("one more")).await.is_err();
             // What needs no entry goes on.
             assert!(service.list_projects(&house.operator()).await.is_ok());
             close(service).await;
@@ -273,8 +273,8 @@ async fn a_deleted_and_a_swapped_file_are_found() {
         house.open().await
     };
     // Of the last change alone the catalog still has the entry, and would put it back.
-    service.create_project(&house.operator(), "newer").await.unwrap();
-    service.create_project(&house.operator(), "newest").await.unwrap();
+    service.create_project(&house.operator(), project("newer")).await.unwrap();
+    service.create_project(&house.operator(), project("newest")).await.unwrap();
     close(service).await;
     for path in files(house.path()).into_keys().filter(|p| p.to_string_lossy().contains("/audit/")) {
         std::fs::remove_file(path).unwrap();

@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use pinyon_model::{ErrorCode, IndexSpec, Role, Tags};
 use pinyon_service::{NewApiKey, Service};
 
-use crate::common::{House, Numbers, close, files, restore, rounds, spec, tags};
+use crate::common::{House, Numbers, close, files, key_roles, project, restore, rounds, spec, tags};
 
 /// Two projects, keys of several roles, indexes with tags.
 async fn furnished() -> House {
     let house = House::new();
     let service = house.open().await;
     let operator = house.operator();
-    let other = service.create_project(&operator, "planted-project-name").await.unwrap();
-    for role in Role::ALL {
+    let other = service.create_project(&operator, project("planted-project-name")).await.unwrap();
+    for role in key_roles() {
         let new = NewApiKey { name: "planted-key-name".into(), project_id: Some(other.id), roles: vec![role], secret: None };
-        service.create_key(&operator, new).await.unwrap();
+        service.create_api_key(&operator, new).await.unwrap();
     }
     for project in [None, Some(other.id)] {
         let me = house.caller(&service, project, &[Role::ProjectEditor]).await;
@@ -32,7 +32,7 @@ async fn furnished() -> House {
 /// All that the catalog knows, to compare.
 async fn everything(house: &House, service: &Service) -> String {
     let operator = house.operator();
-    let (projects, keys) = (service.list_projects(&operator).await.unwrap(), service.list_keys(&operator, None).await.unwrap());
+    let (projects, keys) = (service.list_projects(&operator).await.unwrap(), service.list_api_keys(&operator, None).await.unwrap());
     let mut indexes = BTreeMap::new();
     for port in service.index_ports() {
         indexes.insert(port, service.resolve_index_by_port(port).unwrap().describe());
@@ -85,7 +85,7 @@ async fn at_rest_there_is_one_file_and_while_running_an_empty_journal() {
     let house = furnished().await;
     assert!(!house.path().join("catalog.db-wal").exists());
     let service = house.open().await;
-    service.create_project(&house.operator(), "p").await.unwrap();
+    service.create_project(&house.operator(), project("p")).await.unwrap();
     let journal = std::fs::metadata(house.path().join("catalog.db-wal")).map_or(0, |m| m.len());
     assert_eq!(journal, 0);
     close(service).await;
@@ -95,7 +95,8 @@ async fn at_rest_there_is_one_file_and_while_running_an_empty_journal() {
 async fn no_name_or_tag_can_be_read_in_any_file() {
     let house = furnished().await;
     let service = house.open().await;
-    let secret = service.create_key(&house.operator(), NewApiKey { name: "k".into(), project_id: None, roles: vec![], secret: None }).await;
+    let secret =
+        service.create_api_key(&house.operator(), NewApiKey { name: "k".into(), project_id: None, roles: vec![], secret: None }).await;
     let secret = secret.unwrap().secret;
     for when in ["while running", "at rest"] {
         let plants =
@@ -172,7 +173,7 @@ async fn a_running_service_goes_on_and_its_check_names_the_file() {
     let report = service.check(&house.operator()).await.unwrap();
     assert!(report.damaged.iter().any(|d| d.file == "catalog.db"), "{report:?}");
     // Nothing is written over it.
-    let refused = service.create_project(&house.operator(), "one more").await.unwrap_err();
+    let refused = service.create_project(&house.operator(), project("one more")).await.unwrap_err();
     assert!(refused.message.contains("catalog.db"), "{refused}");
     assert_eq!(everything(&house, &service).await, expected);
     close(service).await;

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use pinyon_model::{
     DeletionProtection, DenseVector, Deployment, Dimension, Error, ErrorCode, IndexName, IndexSchema, IndexSpec, Metadata, MetadataValue,
-    Metric, NamespaceName, Principal, ProjectId, Query, QueryTarget, ReadCapacity, Record, RecordId, Role, Tags, TopK,
+    Metric, NamespaceName, NewProject, Plane, Principal, PrincipalType, ProjectId, Query, QueryTarget, ReadCapacity, Record, RecordId,
+    Role, Tags, TopK,
 };
 use pinyon_service::{Clock, ManualClock, NewApiKey, OpContext, RootKey, Service, ServiceOptions};
 use tempfile::TempDir;
@@ -41,6 +42,7 @@ impl House {
     pub(crate) fn context(&self, principal: Principal) -> OpContext {
         OpContext {
             principal: Arc::new(principal),
+            project: None,
             request_id: Arc::from("request-1"),
             now_ms: self.clock.now_ms(),
             deadline: None,
@@ -56,14 +58,30 @@ impl House {
             roles: roles.to_vec(),
             secret: None,
         };
-        let key = service.create_key(&self.operator(), new).await.unwrap();
-        let principal = service.authenticate(Some(key.secret.reveal()), "192.0.2.7").await.unwrap();
+        let key = service.create_api_key(&self.operator(), new).await.unwrap();
+        let principal = service.authenticate(Plane::Data, Some(key.secret.reveal()), "192.0.2.7").await.unwrap();
         OpContext { principal, ..self.operator() }
     }
     /// A ProjectEditor of the default project.
     pub(crate) async fn editor(&self, service: &Arc<Service>) -> OpContext {
         self.caller(service, None, &[Role::ProjectEditor]).await
     }
+}
+
+/// A project of this name that is to be.
+pub(crate) fn project(name: &str) -> NewProject {
+    NewProject { name: name.to_owned(), max_pods: None, force_encryption_with_cmek: false }
+}
+
+/// Revokes the key that an operator would mean by this.
+pub(crate) async fn revoke(service: &Arc<Service>, ctx: &OpContext, which: &str) -> Result<pinyon_model::ApiKeyId, Error> {
+    let key = service.find_api_key(ctx, which).await?;
+    service.delete_api_key(ctx, key.id).await.map(|()| key.id)
+}
+
+/// The roles that an API key may have.
+pub(crate) fn key_roles() -> impl Iterator<Item = Role> {
+    Role::ALL.into_iter().filter(|r| r.may_be_held_by(PrincipalType::ApiKey))
 }
 
 /// Closes a service so that its directory can be opened again.

@@ -222,7 +222,7 @@ async fn indexes_made_without_ports_get_them_when_there_are_some() {
     let service = house.open_with(ServiceOptions { ports: None, ..house.options() }).await.unwrap();
     let me = house.editor(&service).await;
     assert_eq!(service.create_index(&me, spec("x")).await.unwrap().port, None);
-    let short = pinyon_service::short_id(service.default_project());
+    let short = service.default_project().short();
     assert_eq!(service.resolve_index_by_name(&short, "x").unwrap().name(), &name("x"));
     assert!(service.resolve_index_by_name("aaaaaaa", "x").is_none());
     close(service).await;

@@ -2,32 +2,45 @@
 
 use std::path::{Path, PathBuf};
 
-use pinyon_model::{DedicatedCapacity, DeletionProtection, IndexName, IndexSpec, Metric, ReadCapacity, Role, SchemaField, Tags};
+use pinyon_model::{
+    DedicatedCapacity, DeletionProtection, Email, IndexName, IndexSpec, Metric, NewInvite, NewServiceAccount, PageRequest, Plane,
+    ReadCapacity, Role, RoleBindingFilter, RoleGrant, SchemaField, Tags,
+};
 use pinyon_service::{ApiKeySecret, NewApiKey, OpContext, RootKey, Service};
 
-use crate::common::{House, close, files, pod, spec, tags};
+use crate::common::{House, close, files, pod, project, spec, tags};
 
 const SECRET: &str = "a-secret-that-is-known";
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/data-1")
+/// 1: before there were role bindings. 2: with them.
+fn folder(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/data-{version}"))
 }
 
-/// An organization, two projects, keys, and an index of each kind.
+/// An organization, two projects, keys, an index of each kind, a service account, a user and an invite.
 async fn furnish(house: &House) {
     let service = house.open().await;
     let operator = house.operator();
-    let other = service.create_project(&operator, "other project").await.unwrap();
+    let other = service.create_project(&operator, project("other project")).await.unwrap();
     let secret = Some(ApiKeySecret::import(SECRET).unwrap());
     let new = NewApiKey { name: "known".into(), project_id: Some(other.id), roles: vec![Role::ProjectEditor], secret };
-    service.create_key(&operator, new).await.unwrap();
-    let principal = service.authenticate(Some(SECRET), "").await.unwrap();
+    service.create_api_key(&operator, new).await.unwrap();
+    let principal = service.authenticate(Plane::Data, Some(SECRET), "").await.unwrap();
     let me = OpContext { principal, ..house.operator() };
     for wanted in wanted() {
         service.create_index(&me, wanted).await.unwrap();
     }
     service.create_index(&me, spec("deleted")).await.unwrap();
     service.delete_index(&me, "deleted").await.unwrap();
+    let grants = vec![RoleGrant::new(Role::OrgOwner, None).unwrap()];
+    service.create_service_account(&operator, NewServiceAccount { name: "known account".into(), grants: grants.clone() }).await.unwrap();
+    for email in ["came@example.com", "asked@example.com"] {
+        let invite = NewInvite { email: Email::new(email).unwrap(), grants: grants.clone() };
+        let sent = service.create_invite(&operator, invite).await.unwrap();
+        if email.starts_with("came") {
+            service.accept_invite(sent.token.reveal(), Some("Ada".into()), "").await.unwrap();
+        }
+    }
     close(service).await;
 }
 
@@ -43,19 +56,48 @@ fn wanted() -> [IndexSpec; 3] {
     [dense, sparse, IndexSpec { deployment: pod(), ..spec("pod") }]
 }
 
-/// With `PINYON_WRITE_GOLDEN` set, the folder is written if it is not there: once for each new format, by hand.
 #[tokio::test]
 async fn an_old_directory_opens() {
-    let mut house = House::new();
-    if std::env::var_os("PINYON_WRITE_GOLDEN").is_some() && !folder().exists() {
+    let words = opens(1).await;
+    assert_eq!(words, [&told()[..], &["update catalog ".to_owned()]].concat(), "the roles of its keys are bindings now");
+}
+
+/// With `PINYON_WRITE_GOLDEN` set, the folder is written if it is not there: once for each new format, by hand.
+#[tokio::test]
+async fn the_newest_directory_opens() {
+    if std::env::var_os("PINYON_WRITE_GOLDEN").is_some() && !folder(2).exists() {
+        let house = House::new();
         furnish(&house).await;
-        copy(house.path(), &folder());
-        std::fs::write(folder().join("root.key.txt"), house.root.export_text().as_bytes()).unwrap();
+        copy(house.path(), &folder(2));
+        std::fs::write(folder(2).join("root.key.txt"), house.root.export_text().as_bytes()).unwrap();
     }
-    house.root = RootKey::parse_text(&std::fs::read_to_string(folder().join("root.key.txt")).unwrap()).unwrap();
-    copy(&folder(), house.path());
+    let words = opens(2).await;
+    let people = ["create service-account known account", "create user ", "create user Ada", "create user "];
+    assert_eq!(words, [told(), people.map(str::to_owned).to_vec()].concat());
+}
+
+/// What the audit log of either tells.
+fn told() -> Vec<String> {
+    let words = [
+        "create project default",
+        "create project other project",
+        "create api-key known",
+        "create index dense",
+        "create index sparse",
+        "create index pod",
+        "create index deleted",
+        "delete index deleted",
+    ];
+    words.map(str::to_owned).to_vec()
+}
+
+/// Opens a copy of the folder, looks at everything in it, makes its catalog anew, and answers what its audit log tells.
+async fn opens(version: u32) -> Vec<String> {
+    let mut house = House::new();
+    house.root = RootKey::parse_text(&std::fs::read_to_string(folder(version).join("root.key.txt")).unwrap()).unwrap();
+    copy(&folder(version), house.path());
     let service = house.open().await;
-    let principal = service.authenticate(Some(SECRET), "").await.unwrap();
+    let principal = service.authenticate(Plane::Data, Some(SECRET), "").await.unwrap();
     let me = OpContext { principal, ..house.operator() };
     let indexes = service.list_indexes(&me).await.unwrap();
     for wanted in wanted() {
@@ -74,26 +116,23 @@ async fn an_old_directory_opens() {
     assert_eq!(indexes[0].schema.shape().metric(), Metric::Cosine);
     let events = service.audit_events(&house.operator()).await.unwrap();
     let words: Vec<_> = events.iter().map(|e| format!("{} {} {}", e.action, e.resource_type, e.resource_name)).collect();
-    let known = events[2].resource_name.clone();
-    assert_eq!(
-        words,
-        [
-            "create project default".to_owned(),
-            "create project other project".to_owned(),
-            format!("create api-key {known}"),
-            "create index dense".to_owned(),
-            "create index sparse".to_owned(),
-            "create index pod".to_owned(),
-            "create index deleted".to_owned(),
-            "delete index deleted".to_owned(),
-        ]
-    );
+    let operator = house.operator();
+    let keys = service.list_api_keys(&operator, None).await.unwrap();
+    assert_eq!(keys.iter().map(|k| k.roles.as_slice()).collect::<Vec<_>>(), [[Role::ProjectEditor]; 2]);
+    let page = PageRequest { limit: 100, after: None };
+    let accounts = service.list_service_accounts(&operator, page).await.unwrap().items;
+    let users = service.list_users(&operator, None, page).await.unwrap().items;
+    let invites = service.list_invites(&operator, page).await.unwrap().items;
+    let bindings = service.list_role_bindings(&operator, RoleBindingFilter::default(), page).await.unwrap().items;
+    let people = if version == 1 { (0, 0, 0, 2) } else { (1, 1, 1, 5) };
+    assert_eq!((accounts.len(), users.len(), invites.len(), bindings.len()), people);
     close(service).await;
     assert_eq!(Service::check_offline(house.options(), house.clock()).await.unwrap().damaged, []);
     // Its descriptors are enough to make the catalog anew.
     std::fs::remove_file(house.path().join("catalog.db")).unwrap();
     let report = Service::rebuild_catalog(house.options(), house.clock()).await.unwrap();
     assert_eq!((report.indexes.len(), report.unreadable.len()), (3, 0));
+    words
 }
 
 fn copy(from: &Path, to: &Path) {

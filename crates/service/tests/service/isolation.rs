@@ -2,13 +2,13 @@
 
 use pinyon_model::{DeleteSelector, ErrorCode, IndexChange, Prefix, Role, Update, UpdateTarget};
 
-use crate::common::{House, close, code, id, metadata, namespace, query, record, spec};
+use crate::common::{House, close, code, id, key_roles, metadata, namespace, project, query, record, spec};
 
 #[tokio::test]
 async fn one_name_in_two_projects() {
     let house = House::new();
     let service = house.open().await;
-    let other = service.create_project(&house.operator(), "other").await.unwrap();
+    let other = service.create_project(&house.operator(), project("other")).await.unwrap();
     let mine = house.editor(&service).await;
     let theirs = house.caller(&service, Some(other.id), &[Role::ProjectEditor]).await;
     service.create_index(&mine, spec("docs")).await.unwrap();
@@ -40,7 +40,7 @@ async fn one_name_in_two_projects() {
 
     // The data plane: another project's key is an unknown key, for every operation and every role.
     let update = || Update { target: UpdateTarget::Id(id("b")), dense: None, sparse: None, set_metadata: Some(metadata(&[("x", "y")])) };
-    for role in Role::ALL {
+    for role in key_roles() {
         let me = house.caller(&service, None, &[role]).await;
         let host = &their_host;
         let refusals = [
@@ -77,12 +77,12 @@ async fn projects() {
     let limits = pinyon_service::Limits { projects_per_organization: 3, ..Default::default() };
     let service = house.open_with(pinyon_service::ServiceOptions { limits, ..house.options() }).await.unwrap();
     let operator = house.operator();
-    let other = service.create_project(&operator, "other").await.unwrap();
-    assert_eq!(code(service.create_project(&operator, "other").await), Some(ErrorCode::AlreadyExists));
-    assert_eq!(code(service.create_project(&operator, " ").await), Some(ErrorCode::InvalidArgument));
-    assert_eq!(code(service.create_project(&operator, &"x".repeat(513)).await), Some(ErrorCode::InvalidArgument));
-    service.create_project(&operator, &"x".repeat(512)).await.unwrap();
-    assert_eq!(code(service.create_project(&operator, "fourth").await), Some(ErrorCode::QuotaExceeded));
+    let other = service.create_project(&operator, project("other")).await.unwrap();
+    assert_eq!(code(service.create_project(&operator, project("other")).await), Some(ErrorCode::AlreadyExists));
+    assert_eq!(code(service.create_project(&operator, project(" ")).await), Some(ErrorCode::InvalidArgument));
+    assert_eq!(code(service.create_project(&operator, project(&"x".repeat(513))).await), Some(ErrorCode::InvalidArgument));
+    service.create_project(&operator, project(&"x".repeat(512))).await.unwrap();
+    assert_eq!(code(service.create_project(&operator, project("fourth")).await), Some(ErrorCode::QuotaExceeded));
     let listed = service.list_projects(&operator).await.unwrap();
     assert_eq!(listed.len(), 3);
     assert_eq!((listed.iter().filter(|p| p.name == "default").count(), other.short_id().len()), (1, 7));

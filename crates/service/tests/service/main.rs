@@ -1,5 +1,6 @@
 //! The service against the real engine, in a temporary directory.
 
+mod access;
 mod audit;
 mod authorization;
 mod catalog;

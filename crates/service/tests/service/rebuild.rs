@@ -1,13 +1,13 @@
-use pinyon_model::{ErrorCode, IndexSpec, Role};
+use pinyon_model::{ErrorCode, IndexSpec, Plane, Role};
 use pinyon_service::{OpContext, Service};
 
-use crate::common::{House, close, code, files, namespace, pod, query, record, spec};
+use crate::common::{House, close, code, files, namespace, pod, project, query, record, spec};
 
 #[tokio::test]
 async fn every_index_is_served_again_after_the_catalog_is_lost() {
     let house = House::new();
     let service = house.open().await;
-    let other = service.create_project(&house.operator(), "other").await.unwrap();
+    let other = service.create_project(&house.operator(), project("other")).await.unwrap();
     let project = service.default_project();
     let mine = house.editor(&service).await;
     let theirs = house.caller(&service, Some(other.id), &[Role::ProjectEditor]).await;
@@ -38,9 +38,9 @@ async fn every_index_is_served_again_after_the_catalog_is_lost() {
     let service = house.open().await;
     assert_eq!(service.default_project(), project);
     for key in &report.keys {
-        let principal = service.authenticate(Some(key.secret.reveal()), "").await.unwrap();
+        let principal = service.authenticate(Plane::Data, Some(key.secret.reveal()), "").await.unwrap();
         let me = OpContext { principal, ..house.operator() };
-        let expected = if me.project_id() == Some(project) { &my_indexes } else { &their_indexes };
+        let expected = if key.key.project_id == project { &my_indexes } else { &their_indexes };
         assert_eq!(&service.list_indexes(&me).await.unwrap(), expected);
         for index in expected {
             let host = service.resolve_index_by_port(index.port.unwrap()).unwrap();
@@ -85,7 +85,7 @@ async fn a_rebuild_of_nothing_is_a_first_start() {
     let report = Service::rebuild_catalog(house.options(), house.clock()).await.unwrap();
     assert_eq!((report.indexes.len(), report.keys.len()), (0, 1));
     let service = house.open().await;
-    let principal = service.authenticate(Some(report.keys[0].secret.reveal()), "").await.unwrap();
+    let principal = service.authenticate(Plane::Data, Some(report.keys[0].secret.reveal()), "").await.unwrap();
     let me = OpContext { principal, ..house.operator() };
     service.create_index(&me, spec("x")).await.unwrap();
     close(service).await;

@@ -4,6 +4,7 @@
 //! one of these types has been checked once, where it was made; whoever holds it may rely on it.
 
 mod api_key;
+mod audit_event;
 mod deployment;
 mod email;
 mod error;
@@ -33,6 +34,7 @@ mod user;
 mod vector;
 
 pub use api_key::{ApiKey, ApiKeyChange};
+pub use audit_event::{AuditActor, AuditEvent, AuditOutcome};
 pub use deployment::{DedicatedCapacity, Deployment, ReadCapacity, ReadCapacityChange};
 pub use email::Email;
 pub use error::{Error, ErrorCode, Result};

@@ -4,13 +4,15 @@
 
 use std::sync::Arc;
 
-use pinyon_model::{Error, ErrorCode, OrganizationId, Permission, PermissionSet, Plane, Principal, ProjectId, Result};
+use pinyon_model::{
+    AuditEvent, AuditOutcome, Error, ErrorCode, OrganizationId, Permission, PermissionSet, Plane, Principal, ProjectId, Result,
+};
 use pinyon_storage::random_bytes;
 
 pub(crate) use crate::action::Action;
 use crate::{
     DataPlaneAudit, IndexRef, OpContext, Service,
-    audit::{Audit, AuditActor, AuditEvent, AuditOutcome},
+    audit::{self, Audit},
 };
 
 /// Where something is done.
@@ -136,7 +138,7 @@ impl<T> Authorized<T> {
     /// Names who did it, where it was the caller and not Pinyon itself.
     pub(crate) fn by(&mut self, principal: &Principal) {
         if let Some(record) = &mut self.record {
-            record.event.actor = AuditActor::of(principal);
+            record.event.actor = audit::actor(principal);
         }
     }
 
@@ -163,7 +165,7 @@ impl<T> Authorized<T> {
         let event = std::mem::take(&mut record.event);
         match &result {
             Ok(_) => audit.record(AuditEvent { outcome: AuditOutcome::Success, ..event }).await?,
-            Err(error) => audit.refuse(AuditEvent { outcome: AuditOutcome::failure(error), ..event }).await?,
+            Err(error) => audit.refuse(AuditEvent { outcome: audit::failure(error), ..event }).await?,
         }
         result
     }
@@ -195,7 +197,7 @@ impl Service {
             verdict => {
                 let error = if verdict == Verdict::Hidden { resource.hidden() } else { lacking(&ctx.principal, action, place) };
                 let mut event = self.event(ctx, action, &resource);
-                event.outcome = AuditOutcome::failure(&error);
+                event.outcome = audit::failure(&error);
                 self.audit().refuse(event).await?;
                 return Err(error);
             }
@@ -250,7 +252,7 @@ impl Service {
 
     fn event<T: Resource>(&self, ctx: &OpContext, action: Action, resource: &T) -> AuditEvent {
         let (word, kind) = action.words();
-        let mut event = AuditEvent::open(ctx, random_bytes(), word, kind);
+        let mut event = audit::open_event(ctx, random_bytes(), word, kind);
         (event.resource_id, event.resource_name) = resource.names();
         let tables = self.catalog().tables();
         let organization = match resource.place() {

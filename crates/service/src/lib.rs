@@ -32,7 +32,6 @@ mod token;
 mod user;
 
 pub use api_key::{CreatedApiKey, NewApiKey};
-pub use audit::{AuditActor, AuditEvent, AuditOutcome};
 pub use check::{CheckReport, CheckedRecall, DamagedFile};
 pub use clock::{ManualClock, SystemClock};
 pub use context::OpContext;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use pinyon_model::{Error, Result};
+use pinyon_model::{AuditEvent, Error, Result};
 use pinyon_storage::RootKey;
 
 use crate::{
-    AuditEvent, OpContext, Service,
+    OpContext, Service,
     authorize::{Action, Installation},
 };
 

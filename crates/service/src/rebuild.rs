@@ -7,11 +7,13 @@ use std::{
 };
 
 use pinyon_engine::Clock;
-use pinyon_model::{Error, ErrorCode, IndexId, IndexName, Organization, OrganizationId, Principal, Project, ProjectId, Result, Role};
+use pinyon_model::{
+    AuditOutcome, Error, ErrorCode, IndexId, IndexName, Organization, OrganizationId, Principal, Project, ProjectId, Result, Role,
+};
 use pinyon_storage::{Purpose, PutMode, StorageError};
 
 use crate::{
-    AuditOutcome, CreatedApiKey, DamagedFile, NewApiKey, OpContext, Service, ServiceOptions,
+    CreatedApiKey, DamagedFile, NewApiKey, OpContext, Service, ServiceOptions,
     audit::{self, Audit},
     authorize::{Action, Authorized, Installation},
     catalog::{self, Catalog, Change, Defaults, Noun},

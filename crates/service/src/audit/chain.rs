@@ -7,9 +7,9 @@
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
-use pinyon_model::{Error, ErrorCode, Result};
+use pinyon_model::{AuditEvent, Error, ErrorCode, Result};
 
-use super::event::AuditEvent;
+use super::event;
 use crate::codec::{Reader, Writer};
 
 const FORMAT: u8 = 1;
@@ -30,7 +30,7 @@ impl Head {
     pub(super) fn next(&self, event: &AuditEvent) -> (Bytes, Head) {
         let mut w = Writer::default();
         w.u8(FORMAT).u64(self.seq + 1).raw(&self.hash);
-        event.write(&mut w);
+        event::write(event, &mut w);
         let frame = Bytes::from(w.finish());
         let head = Head { seq: self.seq + 1, hash: hash(&frame), generation: self.generation.max(event.catalog_generation.unwrap_or(0)) };
         (frame, head)
@@ -49,7 +49,7 @@ impl Head {
                 format!("The audit log's chain is broken: entry {seq} does not follow entry {}", self.seq),
             ));
         }
-        let event = AuditEvent::read(&mut r)?;
+        let event = event::read(&mut r)?;
         r.end()?;
         let head = Head { seq, hash: hash(frame), generation: self.generation.max(event.catalog_generation.unwrap_or(0)) };
         Ok((event, head))

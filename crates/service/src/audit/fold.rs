@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::event::{AuditActor, AuditEvent, AuditOutcome};
+use pinyon_model::{AuditActor, AuditEvent, AuditOutcome};
+
+use super::event::unknown_actor;
 
 /// How long a refusal stands for the ones like it.
 const WINDOW_MS: u64 = 60_000;
@@ -90,7 +92,7 @@ impl Folds {
             out.extend(self.unknown.drain().map(|(source, count)| AuditEvent {
                 id: new_id(),
                 source,
-                actor: AuditActor::unknown(),
+                actor: unknown_actor(),
                 time_ms: now_ms,
                 action: "login".to_owned(),
                 resource_type: "api-key".to_owned(),
@@ -105,7 +107,7 @@ impl Folds {
     /// Puts back what could not be written.
     pub(super) fn put_back(&mut self, events: Vec<AuditEvent>, now_ms: u64) {
         for event in events {
-            if event.actor == AuditActor::unknown() {
+            if event.actor == unknown_actor() {
                 self.unknown_ends_ms.get_or_insert(now_ms);
                 *self.unknown.entry(event.source).or_default() += event.count;
                 continue;

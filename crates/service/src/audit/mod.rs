@@ -17,12 +17,12 @@ use std::{
 
 use bytes::Bytes;
 use pinyon_engine::Clock;
-use pinyon_model::{Error, ErrorCode, Lsn, Result};
+use pinyon_model::{AuditEvent, Error, ErrorCode, Lsn, Result};
 use pinyon_storage::{DataKey, Log, LogKind, LogOptions, ObjectKind, Purpose, PutMode, StorageError, random_bytes};
 use tokio::sync::Mutex;
 
 pub(crate) use chain::Head;
-pub use event::{AuditActor, AuditEvent, AuditOutcome};
+pub(crate) use event::{actor, failure, open as open_event, read as read_event, write as write_event};
 use fold::Folds;
 
 use crate::{
@@ -171,7 +171,7 @@ impl Audit {
     async fn probe(&self) -> Result<()> {
         let event = AuditEvent {
             id: random_bytes(),
-            actor: AuditActor::of(&pinyon_model::Principal::System),
+            actor: event::actor(&pinyon_model::Principal::System),
             time_ms: self.clock.now_ms(),
             action: "resume".to_owned(),
             resource_type: "audit-log".to_owned(),

@@ -19,13 +19,13 @@ use std::{
 };
 
 use aws_lc_rs::digest as sha;
-use pinyon_model::{Error, ErrorCode, OrganizationId, Project, ProjectId, Result};
+use pinyon_model::{AuditEvent, Error, ErrorCode, OrganizationId, Project, ProjectId, Result};
 use pinyon_storage::DataKey;
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::{
-    audit::{Audit, AuditEvent, Head},
+    audit::{self, Audit, Head},
     authorize::Authorized,
     codec::{Reader, Writer},
 };
@@ -265,7 +265,7 @@ impl Catalog {
         event.catalog_generation = Some(generation);
         let mut w = Writer::default();
         w.u8(FORMAT);
-        event.write(&mut w);
+        audit::write_event(&event, &mut w);
         let sealed_event = self.sealer.0.seal(&outbox_context(generation), &w.finish());
         let tables = self.tables();
         let mut defaults = writer.state.defaults;
@@ -444,7 +444,7 @@ async fn load(conn: &mut SqliteConnection, sealer: &RowSealer) -> Result<Loaded>
             if r.u8()? != FORMAT {
                 return Err(r.malformed());
             }
-            let event = AuditEvent::read(&mut r)?;
+            let event = audit::read_event(&mut r)?;
             r.end()?;
             Ok(event)
         })

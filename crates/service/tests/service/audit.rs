@@ -1,7 +1,8 @@
 use std::future::Future;
 
+use pinyon_model::{AuditEvent, AuditOutcome};
 use pinyon_model::{ErrorCode, Plane, Role};
-use pinyon_service::{AuditEvent, AuditOutcome, DataPlaneAudit, Service, ServiceOptions};
+use pinyon_service::{DataPlaneAudit, Service, ServiceOptions};
 use pinyon_storage::{
     faults::{self, Fault, Rule},
     fs::Site,

@@ -1,7 +1,8 @@
 //! A full disk: what adds is refused, what takes away works and is audited, and everything works again once there is room.
 
+use pinyon_model::AuditOutcome;
 use pinyon_model::{ErrorCode, IndexChange};
-use pinyon_service::{AuditOutcome, ServiceOptions};
+use pinyon_service::ServiceOptions;
 
 use crate::common::{House, close, code, namespace, query, record, spec, tags};
 

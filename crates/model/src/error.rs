@@ -5,6 +5,8 @@ use std::fmt;
 pub enum ErrorCode {
     /// The request was understood and is wrong.
     InvalidArgument,
+    /// A number that is too small or too large.
+    OutOfRange,
     /// The body's shape is wrong: a missing field, a wrong JSON type.
     UnprocessableEntity,
     /// No credential, or one that is not known.
@@ -17,6 +19,8 @@ pub enum ErrorCode {
     NotFound,
     /// The name is taken.
     AlreadyExists,
+    /// It would leave things ungovernable: the last owner, a member without a role.
+    Aborted,
     /// The thing is in a state that does not allow this.
     FailedPrecondition,
     /// The body is over the limit.
@@ -63,6 +67,10 @@ impl Error {
     /// A 409.
     pub fn already_exists(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::AlreadyExists, message)
+    }
+    /// A 409 of what must not be undone.
+    pub fn aborted(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::Aborted, message)
     }
     /// A 403.
     pub fn forbidden(message: impl Into<String>) -> Self {

@@ -93,7 +93,7 @@ impl Service {
         .await
     }
 
-    /// Takes a role away. A user's last binding takes the user with it. `AlreadyExists` (409) for the organization's last owner and for
+    /// Takes a role away. A user's last binding takes the user with it. `Aborted` (409) for the organization's last owner and for
     /// the last organization role of a user with other roles, or of a pending invite.
     pub async fn delete_role_binding(self: &Arc<Self>, ctx: &OpContext, id: RoleBindingId) -> Result<()> {
         let (this, ctx) = (Arc::clone(self), ctx.clone());
@@ -192,10 +192,6 @@ fn note<T>(authorized: &mut crate::authorize::Authorized<T>, binding: &RoleBindi
     authorized.note("role_binding_id", binding.id.to_string());
 }
 
-fn conflict(what: impl Into<String>) -> Error {
-    Error::already_exists(what)
-}
-
 /// Whether a new binding fits what is there.
 fn check_new(tables: &Tables, new: &RoleBinding, now_ms: u64) -> Result<()> {
     let principal = new.principal;
@@ -208,12 +204,12 @@ fn check_new(tables: &Tables, new: &RoleBinding, now_ms: u64) -> Result<()> {
             return Err(Error::invalid("An API key has roles in its own project only"));
         }
         PrincipalRef::Invite(id) if tables.invites.get(&id).is_none_or(|i| i.info.status(now_ms) == InviteStatus::Processed) => {
-            return Err(conflict("The invite was accepted; give the role to the user"));
+            return Err(Error::already_exists("The invite was accepted; give the role to the user"));
         }
         _ => {}
     }
     if tables.bindings_of(principal).any(|b| b.resource == new.resource && b.role == new.role) {
-        return Err(conflict(format!("This {kind} has the role {} there already", new.role.as_str())));
+        return Err(Error::already_exists(format!("This {kind} has the role {} there already", new.role.as_str())));
     }
     Ok(())
 }
@@ -227,10 +223,10 @@ fn plan_delete(tables: &Tables, binding: &RoleBinding, ctx: &OpContext) -> Resul
     let mut changes = vec![Change::Delete(NounId::RoleBinding(binding.id))];
     match binding.principal {
         PrincipalRef::User(_) if loses_membership && !others.is_empty() => {
-            return Err(conflict("This is the user's last role in the organization; take its roles in projects away first"));
+            return Err(Error::aborted("This is the user's last role in the organization; take its roles in projects away first"));
         }
         PrincipalRef::Invite(_) if loses_membership => {
-            return Err(conflict("This is the invite's last role in the organization; delete the invite instead"));
+            return Err(Error::aborted("This is the invite's last role in the organization; delete the invite instead"));
         }
         PrincipalRef::User(id) if others.is_empty() => changes.push(Change::Delete(NounId::User(id))),
         _ => {}
@@ -250,7 +246,7 @@ pub(crate) fn check_owner_stays(
     let takes_one = removed.iter().filter_map(|id| tables.bindings.get(id)).filter(acts).any(|b| owners(&b));
     let is_operator = ctx.principal.grants().is_none();
     if takes_one && !is_operator && !tables.bindings.values().filter(owners).filter(acts).any(|b| !removed.contains(&b.id)) {
-        return Err(conflict("This is the organization's last OrgOwner; make another one first"));
+        return Err(Error::aborted("This is the organization's last OrgOwner; make another one first"));
     }
     Ok(())
 }

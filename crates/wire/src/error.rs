@@ -12,6 +12,8 @@ pub enum Envelope {
     StatusOnIndex,
     /// As [`Envelope::Status`], but a body that does not fit the operation's shape (422) is answered in plain text: indexes since 2026-07.
     StatusPlainShape,
+    /// `{"error":"invalid_client","error_description":"…"}`: the token endpoint, in the words of RFC 6749.
+    OAuth,
     /// `{"code":5,"message":"…","details":[]}`: vectors, namespaces, imports, also on an index's host.
     Gateway,
 }
@@ -55,13 +57,13 @@ impl Envelope {
     /// Puts an error into this envelope.
     pub fn render(self, error: &Error) -> RenderedError {
         let plain = match self {
-            Envelope::Status => false,
+            Envelope::Status | Envelope::OAuth => false,
             Envelope::StatusPlainShape => error.code == ErrorCode::UnprocessableEntity,
             Envelope::StatusOnIndex | Envelope::Gateway => error.code == ErrorCode::Unauthenticated,
         };
         let status = match (self, error.code) {
-            // The gateway knows no 422: a body of the wrong shape is an invalid argument.
-            (Envelope::Gateway, ErrorCode::UnprocessableEntity) => 400,
+            // Neither knows a 422: a body of the wrong shape is an invalid argument.
+            (Envelope::Gateway | Envelope::OAuth, ErrorCode::UnprocessableEntity) => 400,
             (_, code) => http_status(code),
         };
         self.body(status, error, plain)
@@ -74,13 +76,16 @@ impl Envelope {
     }
 
     fn body(self, status: u16, error: &Error, plain: bool) -> RenderedError {
-        let (content_type, body) = if plain {
-            (TEXT, error.message.clone().into_bytes())
-        } else if self == Envelope::Gateway {
-            (JSON, crate::json::to_vec(&GatewayBody { code: grpc_code(error.code), message: &error.message, details: [] }))
-        } else {
-            let error = StatusError { code: word(error.code), message: &error.message };
-            (JSON, crate::json::to_vec(&StatusBody { status, error }))
+        let (content_type, body) = match self {
+            _ if plain => (TEXT, error.message.clone().into_bytes()),
+            Envelope::Gateway => {
+                (JSON, crate::json::to_vec(&GatewayBody { code: grpc_code(error.code), message: &error.message, details: [] }))
+            }
+            Envelope::OAuth => (JSON, crate::oauth::error_body(crate::oauth::error_word(error.code), &error.message)),
+            Envelope::Status | Envelope::StatusOnIndex | Envelope::StatusPlainShape => {
+                let error = StatusError { code: word(error.code), message: &error.message };
+                (JSON, crate::json::to_vec(&StatusBody { status, error }))
+            }
         };
         let retry_after = matches!(error.code, ErrorCode::ResourceExhausted | ErrorCode::Unavailable).then_some(1);
         RenderedError { status, content_type, body, retry_after }
@@ -90,12 +95,12 @@ impl Envelope {
 /// The HTTP status of an error.
 pub const fn http_status(code: ErrorCode) -> u16 {
     match code {
-        ErrorCode::InvalidArgument => 400,
+        ErrorCode::InvalidArgument | ErrorCode::OutOfRange => 400,
         ErrorCode::UnprocessableEntity => 422,
         ErrorCode::Unauthenticated => 401,
         ErrorCode::Forbidden | ErrorCode::QuotaExceeded => 403,
         ErrorCode::NotFound => 404,
-        ErrorCode::AlreadyExists => 409,
+        ErrorCode::AlreadyExists | ErrorCode::Aborted => 409,
         ErrorCode::FailedPrecondition => 412,
         ErrorCode::PayloadTooLarge => 413,
         ErrorCode::ResourceExhausted => 429,
@@ -116,7 +121,8 @@ pub const fn grpc_code(code: ErrorCode) -> i32 {
         ErrorCode::Forbidden | ErrorCode::QuotaExceeded => 7,
         ErrorCode::ResourceExhausted => 8,
         ErrorCode::FailedPrecondition => 9,
-        ErrorCode::PayloadTooLarge => 11,
+        ErrorCode::Aborted => 10,
+        ErrorCode::OutOfRange | ErrorCode::PayloadTooLarge => 11,
         ErrorCode::Unimplemented => 12,
         ErrorCode::Internal => 13,
         ErrorCode::Unavailable => 14,
@@ -129,12 +135,14 @@ pub const fn grpc_code(code: ErrorCode) -> i32 {
 const fn word(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::InvalidArgument => "INVALID_ARGUMENT",
+        ErrorCode::OutOfRange => "OUT_OF_RANGE",
         ErrorCode::UnprocessableEntity => "UNPROCESSABLE_ENTITY",
         ErrorCode::Unauthenticated => "UNAUTHENTICATED",
         ErrorCode::Forbidden => "FORBIDDEN",
         ErrorCode::QuotaExceeded => "QUOTA_EXCEEDED",
         ErrorCode::NotFound => "NOT_FOUND",
         ErrorCode::AlreadyExists => "ALREADY_EXISTS",
+        ErrorCode::Aborted => "ABORTED",
         ErrorCode::FailedPrecondition => "FAILED_PRECONDITION",
         ErrorCode::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
         ErrorCode::ResourceExhausted => "RESOURCE_EXHAUSTED",

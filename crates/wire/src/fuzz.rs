@@ -5,14 +5,16 @@ use pinyon_model::{Plane, Usage};
 use prost::Message;
 
 use crate::{
-    ApiVersion, NamespaceRef, control,
+    ApiVersion, NamespaceRef, admin, control,
     data::{
         CreateNamespaceRequest, DeleteRequest, DescribeIndexStatsRequest, FetchByMetadataRequest, FetchRequest, FetchResponse,
         ListNamespacesRequest, ListRequest, QueryRequest, UpdateRequest, UpsertRequest,
     },
     filter,
     json::Node,
-    match_path, metadata, proto,
+    match_path, metadata,
+    oauth::TokenRequest,
+    proto,
 };
 
 /// The filter language, as JSON and as a protobuf struct.
@@ -83,10 +85,37 @@ pub fn configure_index_json(bytes: &[u8]) {
     let _ = control::configure_index(ApiVersion::V2026_07, bytes);
 }
 
+/// Each body of the admin plane.
+pub fn admin_json(bytes: &[u8]) {
+    let _ = admin::create_project(bytes);
+    let _ = admin::update_project(bytes);
+    let _ = admin::update_organization(bytes);
+    let _ = admin::create_api_key(bytes);
+    let _ = admin::update_api_key(bytes);
+    let _ = admin::update_service_account(bytes);
+    let _ = admin::create_role_binding(bytes);
+    if let Ok(new) = admin::create_service_account(bytes) {
+        assert!(new.grants.len() <= 100, "more roles than are allowed");
+    }
+    if let Ok(new) = admin::create_invite(bytes) {
+        assert!((1..=100).contains(&new.grants.len()), "as many roles as are allowed");
+    }
+}
+
+/// The body of a request for a token, as JSON, as a form, and as whatever it looks like.
+pub fn token_request(bytes: &[u8]) {
+    for content_type in [Some("application/json"), Some("application/x-www-form-urlencoded"), None] {
+        match TokenRequest::parse(content_type, bytes) {
+            Ok(request) => assert!(!request.client_id.is_empty() && !request.client_secret.reveal().is_empty(), "an empty credential"),
+            Err(refusal) => assert!(refusal.render().status >= 400, "a refusal that is none"),
+        }
+    }
+}
+
 /// Paths, query strings with their page tokens, and the date header.
 pub fn text(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    for plane in [Plane::Control, Plane::Data] {
+    for plane in [Plane::Control, Plane::Data, Plane::Admin] {
         let _ = match_path(plane, "GET", text);
         let _ = match_path(plane, "POST", text);
     }
@@ -96,6 +125,10 @@ pub fn text(bytes: &[u8]) {
     let _ = DeleteRequest::from_query(text);
     let _ = ListRequest::from_query(text);
     let _ = ListNamespacesRequest::from_query(text);
+    let _ = admin::list_service_accounts(text);
+    let _ = admin::list_users(text);
+    let _ = admin::list_invites(text);
+    let _ = admin::list_role_bindings(text);
 }
 
 /// The twelve messages of the gRPC service.
@@ -118,7 +151,7 @@ pub fn grpc(bytes: &[u8]) {
 pub type Entry = (&'static str, fn(&[u8]));
 
 /// Every entry.
-pub const ENTRIES: [Entry; 12] = [
+pub const ENTRIES: [Entry; 14] = [
     ("filter", filter),
     ("upsert_json", upsert_json),
     ("query_json", query_json),
@@ -129,6 +162,8 @@ pub const ENTRIES: [Entry; 12] = [
     ("create_namespace_json", create_namespace_json),
     ("create_index_json", create_index_json),
     ("configure_index_json", configure_index_json),
+    ("admin_json", admin_json),
+    ("token_request", token_request),
     ("text", text),
     ("grpc", grpc),
 ];

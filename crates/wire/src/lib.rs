@@ -40,6 +40,7 @@
 //! # assert_eq!(spec.name.unwrap().as_str(), "a");
 //! ```
 
+pub mod admin;
 pub mod control;
 pub mod data;
 mod error;
@@ -49,16 +50,19 @@ pub mod fuzz;
 mod json;
 mod metadata;
 mod namespace_ref;
+pub mod oauth;
 mod operations;
 mod page;
 mod percent;
 #[cfg(test)]
 mod property_tests;
 pub mod proto;
+mod timestamp;
 mod version;
 
 pub use error::{Envelope, RenderedError, grpc_code, http_status};
 pub use namespace_ref::NamespaceRef;
 pub use operations::{Matched, Operation, PathParams, ROUTES, Route, match_path, plane_envelope, unknown_route};
 pub use page::Page;
+pub use timestamp::rfc3339;
 pub use version::{ApiVersion, VERSION_HEADER};

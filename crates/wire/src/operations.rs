@@ -17,10 +17,10 @@ pub struct Route {
     pub grpc: Option<&'static str>,
     /// The date that introduced it. It is served to older dates too.
     pub since: ApiVersion,
-    /// Which side it is on: control routes answer on the control host, data routes on an index's host.
+    /// Which side it is on: control and admin routes answer on the control host, data routes on an index's host.
     pub plane: Plane,
-    /// What a principal must be allowed to do.
-    pub permission: Permission,
+    /// What a principal must be allowed to do, at least; none: it is asked by those who have no credential yet.
+    pub permission: Option<Permission>,
     /// The HTTP status of success.
     pub success: u16,
     /// Whether it is built; what is not answers 501.
@@ -33,6 +33,20 @@ impl Route {
     pub fn envelope(&self, version: ApiVersion) -> Envelope {
         let shapes_schema = matches!(self.operation, Operation::CreateIndex | Operation::ConfigureIndex);
         if shapes_schema && version >= ApiVersion::V2026_07 { Envelope::StatusPlainShape } else { self.envelope }
+    }
+
+    /// Whether the host of this plane answers it: the admin plane is on the control plane's host.
+    fn answers_on(&self, plane: Plane) -> bool {
+        let host = |plane| if plane == Plane::Admin { Plane::Control } else { plane };
+        host(self.plane) == host(plane)
+    }
+
+    /// Whether it changes something.
+    pub fn is_write(&self) -> bool {
+        match self.plane {
+            Plane::Admin => self.permission.is_some() && self.methods != ["GET"],
+            Plane::Control | Plane::Data => matches!(self.permission, Some(Permission::ControlWrite | Permission::DataWrite)),
+        }
     }
 
     /// The 501 of an operation that is not built.
@@ -84,7 +98,7 @@ pub enum Matched {
 pub fn match_path(plane: Plane, method: &str, path: &str) -> Result<Matched> {
     let mut allowed = Vec::new();
     let mut envelope = plane_envelope(plane);
-    for route in ROUTES.iter().filter(|r| r.plane == plane) {
+    for route in ROUTES.iter().filter(|r| r.answers_on(plane)) {
         let Some(parameters) = route.parameters(path) else { continue };
         if route.methods.contains(&method) {
             let decoded = parameters.into_iter().map(|(name, segment)| Ok((name, percent::decode_segment(segment)?)));
@@ -99,7 +113,7 @@ pub fn match_path(plane: Plane, method: &str, path: &str) -> Result<Matched> {
 /// The envelope of what concerns no operation on this plane: an unknown path, a refused key.
 pub const fn plane_envelope(plane: Plane) -> Envelope {
     match plane {
-        Plane::Control => Envelope::Status,
+        Plane::Control | Plane::Admin => Envelope::Status,
         Plane::Data => Envelope::Gateway,
     }
 }
@@ -126,12 +140,14 @@ macro_rules! operations {
             grpc: operations!(@grpc $($grpc)?),
             since: ApiVersion::$since,
             plane: Plane::$plane,
-            permission: Permission::$permission,
+            permission: operations!(@may $permission),
             success: $success,
             implemented: operations!(@$built),
             envelope: Envelope::$envelope,
         }),*];
     };
+    (@may Anyone) => { None };
+    (@may $permission:ident) => { Some(Permission::$permission) };
     (@grpc) => { None };
     (@grpc $grpc:literal) => { Some($grpc) };
     (@built) => { true };
@@ -185,6 +201,40 @@ operations! {
     ChatCompletionAssistant: POST "/assistant/chat/{assistant_name}/chat/completions", V2025_01, Control Status, DataRead, 200, later;
     ContextAssistant: POST "/assistant/chat/{assistant_name}/context", V2025_01, Control Status, DataRead, 200, later;
     EvaluateAlignment: POST "/assistant/evaluation/metrics/alignment", V2025_01, Control Status, DataRead, 200, later;
+
+    ListOrganizations: GET "/admin/organizations", V2025_04, Admin Status, OrganizationRead, 200, built;
+    DescribeOrganization: GET "/admin/organizations/{organization_id}", V2025_04, Admin Status, OrganizationRead, 200, built;
+    UpdateOrganization: PATCH "/admin/organizations/{organization_id}", V2025_04, Admin Status, OrganizationWrite, 200, built;
+    DeleteOrganization: DELETE "/admin/organizations/{organization_id}", V2025_04, Admin Status, OrganizationWrite, 202, built;
+    ListProjects: GET "/admin/projects", V2025_04, Admin Status, ProjectRead, 200, built;
+    CreateProject: POST "/admin/projects", V2025_04, Admin Status, CreateProject, 200, built;
+    DescribeProject: GET "/admin/projects/{project_id}", V2025_04, Admin Status, ProjectRead, 200, built;
+    UpdateProject: PATCH "/admin/projects/{project_id}", V2025_04, Admin Status, ProjectWrite, 200, built;
+    DeleteProject: DELETE "/admin/projects/{project_id}", V2025_04, Admin Status, ProjectWrite, 202, built;
+    ListApiKeys: GET "/admin/projects/{project_id}/api-keys", V2025_04, Admin Status, ProjectRead, 200, built;
+    CreateApiKey: POST "/admin/projects/{project_id}/api-keys", V2025_04, Admin Status, ProjectWrite, 201, built;
+    DescribeApiKey: GET "/admin/api-keys/{api_key_id}", V2025_04, Admin Status, ProjectRead, 200, built;
+    UpdateApiKey: PATCH "/admin/api-keys/{api_key_id}", V2025_04, Admin Status, ProjectWrite, 200, built;
+    DeleteApiKey: DELETE "/admin/api-keys/{api_key_id}", V2025_04, Admin Status, ProjectWrite, 202, built;
+    ListServiceAccounts: GET "/admin/service-accounts", V2026_04, Admin Status, OrganizationWrite, 200, built;
+    CreateServiceAccount: POST "/admin/service-accounts", V2026_04, Admin Status, OrganizationWrite, 201, built;
+    DescribeServiceAccount: GET "/admin/service-accounts/{service_account_id}", V2026_04, Admin Status, OrganizationWrite, 200, built;
+    UpdateServiceAccount: PATCH "/admin/service-accounts/{service_account_id}", V2026_04, Admin Status, OrganizationWrite, 200, built;
+    DeleteServiceAccount: DELETE "/admin/service-accounts/{service_account_id}", V2026_04, Admin Status, OrganizationWrite, 202, built;
+    RotateServiceAccountSecret: POST "/admin/service-accounts/{service_account_id}/rotate-secret", V2026_04, Admin Status, OrganizationWrite, 200, built;
+    ListUsers: GET "/admin/users", V2026_04, Admin Status, OrganizationWrite, 200, built;
+    DescribeUser: GET "/admin/users/{user_id}", V2026_04, Admin Status, OrganizationWrite, 200, built;
+    DeleteUser: DELETE "/admin/users/{user_id}", V2026_04, Admin Status, OrganizationWrite, 202, built;
+    ListInvites: GET "/admin/invites", V2026_04, Admin Status, OrganizationWrite, 200, built;
+    CreateInvite: POST "/admin/invites", V2026_04, Admin Status, OrganizationWrite, 200, built;
+    DescribeInvite: GET "/admin/invites/{invite_id}", V2026_04, Admin Status, OrganizationWrite, 200, built;
+    DeleteInvite: DELETE "/admin/invites/{invite_id}", V2026_04, Admin Status, OrganizationWrite, 202, built;
+    ResendInvite: POST "/admin/invites/{invite_id}/resend", V2026_04, Admin Status, OrganizationWrite, 200, built;
+    ListRoleBindings: GET "/admin/role-bindings", V2026_04, Admin Status, ProjectRead, 200, built;
+    CreateRoleBinding: POST "/admin/role-bindings", V2026_04, Admin Status, ProjectWrite, 200, built;
+    DescribeRoleBinding: GET "/admin/role-bindings/{role_binding_id}", V2026_04, Admin Status, ProjectRead, 200, built;
+    DeleteRoleBinding: DELETE "/admin/role-bindings/{role_binding_id}", V2026_04, Admin Status, ProjectWrite, 202, built;
+    IssueToken: POST "/oauth/token", V2025_04, Admin OAuth, Anyone, 200, built;
 
     Explain: POST "/pinyon/v1/indexes/{index_name}/explain", V2024_04, Control Status, DataRead, 200, built;
     DescribeRecall: GET "/pinyon/v1/indexes/{index_name}/recall", V2024_04, Control Status, DataRead, 200, built;
@@ -274,6 +324,20 @@ mod tests {
     }
 
     #[test]
+    fn the_admin_plane_answers_on_the_control_host_alone() {
+        let path = "/admin/projects/p/api-keys";
+        for plane in [Plane::Control, Plane::Admin] {
+            let (operation, p) = route(plane, "POST", path);
+            assert_eq!((operation, p.get("project_id")), (Operation::CreateApiKey, "p"));
+        }
+        assert!(matches!(match_path(Plane::Data, "POST", path).unwrap(), Matched::Unknown));
+        let open: Vec<_> = ROUTES.iter().filter(|r| r.permission.is_none()).map(|r| r.operation).collect();
+        assert_eq!(open, [Operation::IssueToken], "nothing else is answered without a credential");
+        assert!(!Operation::IssueToken.route().is_write() && Operation::ResendInvite.route().is_write());
+        assert!(!Operation::ListUsers.route().is_write() && Operation::Upsert.route().is_write() && !Operation::Query.route().is_write());
+    }
+
+    #[test]
     fn unknown_paths_and_methods() {
         for (plane, path) in [
             (Plane::Control, "/"),
@@ -303,15 +367,15 @@ mod tests {
              | operation | path | gRPC | since | host | permission | success | built |\n|---|---|---|---|---|---|---|---|\n",
         );
         for r in ROUTES {
-            let host = if r.plane == Plane::Control { "control" } else { "index" };
+            let host = if r.plane == Plane::Data { "index" } else { "control" };
+            let permission = r.permission.map_or("anyone".to_owned(), |p| format!("{p:?}"));
             text += &format!(
-                "| {:?} | {} `{}` | {} | {} | {host} | {:?} | {} | {} |\n",
+                "| {:?} | {} `{}` | {} | {} | {host} | {permission} | {} | {} |\n",
                 r.operation,
                 r.methods.join(", "),
                 r.path,
                 r.grpc.unwrap_or("–"),
                 r.since,
-                r.permission,
                 r.success,
                 if r.implemented { "yes" } else { "501" },
             );

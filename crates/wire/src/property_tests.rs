@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Bodies that are right, to be damaged.
-const BODIES: [&str; 8] = [
+const BODIES: [&str; 13] = [
     r#"{"vectors":[{"id":"a","values":[0.1,-2e-3],"sparseValues":{"indices":[1,7],"values":[1,0.5]},"metadata":{"g":["x"],"n":1.5,"b":true}}],"namespace":"n"}"#,
     r#"{"topK":10,"vector":[0.1,1e10],"filter":{"$or":[{"a":{"$in":["x",1]}},{"b":{"$not":{"$gt":1}}}]},"includeValues":true,"scanFactor":1.5}"#,
     r#"{"id":"a","setMetadata":{"k":"v"},"values":[1,2],"filter":{"a":{"$exists":true}},"dryRun":false,"ids":["a"],"deleteAll":true}"#,
@@ -25,6 +25,11 @@ const BODIES: [&str; 8] = [
     r#"{"deployment":{"replicas":2},"read_capacity":{"mode":"Dedicated","dedicated":{"node_type":"t1","scaling":"Manual","manual":{"shards":1}}},"tags":{"a":""}}"#,
     "/namespaces/it%20docs%2Fxx?ids=a&limit=10&paginationToken=00ff&prefix=%41+b",
     "2026-01.alpha",
+    r#"{"name":"k","roles":["ProjectEditor","DataPlaneViewer"],"max_pods":3,"force_encryption_with_cmek":false}"#,
+    r#"{"name":"a","email":"a@b.c","role_bindings":[{"resource_type":"organization","role":"OrgMember"},{"resource_type":"project","resource_id":"a2f7dddb-1597-4eff-9f71-535fde243f58","role":"ProjectViewer"}]}"#,
+    r#"{"client_id":"a","client_secret":"s","grant_type":"client_credentials","audience":"https://api.pinecone.io/"}"#,
+    "client_id=a&client_secret=s%2b&grant_type=client_credentials&audience=https%3A%2F%2Fapi.pinecone.io%2F",
+    "principal_type=user&principal_id=a2f7dddb-1597-4eff-9f71-535fde243f58&resource_type=project&role=OrgOwner&email=a%40b.c&limit=7",
 ];
 
 fn damaged_body() -> impl Strategy<Value = Vec<u8>> {
@@ -204,6 +209,16 @@ proptest! {
     }
 
     #[test]
+    fn pages_of_a_listing_follow_their_tokens(ms in any::<u64>(), id in any::<[u8; 16]>(), limit in 1u32..=100) {
+        let first = crate::admin::list_invites(&format!("limit={limit}")).expect("a good query");
+        let page = pinyon_model::Page { items: vec![], next: Some((ms, id)) };
+        let body: serde_json::Value = serde_json::from_slice(&crate::admin::invite_page(&first, &page, 0)).expect("JSON");
+        let token = body["pagination"]["next"].as_str().expect("there is more");
+        let next = crate::admin::list_invites(&format!("paginationToken={token}")).expect("a good token");
+        prop_assert_eq!(next.request().after, Some((ms, id)));
+    }
+
+    #[test]
     fn any_namespace_survives_a_path(name in "[ -~]{1,20}") {
         let encoded: String = name.bytes().map(|b| format!("%{b:02X}")).collect();
         let matched = match_path(pinyon_model::Plane::Data, "GET", &format!("/namespaces/{encoded}")).expect("decodable");
@@ -220,4 +235,10 @@ fn every_good_body_is_read_by_some_parser() {
     assert!(crate::control::create_index(crate::ApiVersion::V2025_10, BODIES[3].as_bytes()).is_ok());
     assert!(crate::control::create_index(crate::ApiVersion::V2026_07, BODIES[4].as_bytes()).is_ok());
     assert!(crate::control::configure_index(crate::ApiVersion::V2026_07, BODIES[5].as_bytes()).is_ok());
+    assert!(crate::admin::create_api_key(BODIES[8].as_bytes()).is_ok() && crate::admin::create_project(BODIES[8].as_bytes()).is_ok());
+    assert!(
+        crate::admin::create_invite(BODIES[9].as_bytes()).is_ok() && crate::admin::create_service_account(BODIES[9].as_bytes()).is_ok()
+    );
+    assert!(BODIES[10..12].iter().all(|body| crate::oauth::TokenRequest::parse(None, body.as_bytes()).is_ok()));
+    assert!(crate::admin::list_role_bindings(BODIES[12]).is_ok() && crate::admin::list_users(BODIES[12]).is_ok());
 }

@@ -15,6 +15,8 @@ use pinyon_wire::RenderedError;
 /// Every answer names its request by this header.
 pub(crate) const REQUEST_ID_HEADER: &str = "x-pinecone-request-id";
 pub(crate) const REQUEST_LSN_HEADER: &str = "x-pinecone-request-lsn";
+/// What accepts an invite, told once to whoever made it while no mail is sent.
+pub(crate) const INVITE_TOKEN_HEADER: &str = "x-pinyon-invite-token";
 pub(crate) const MAX_INDEXED_LSN_HEADER: &str = "x-pinecone-max-indexed-lsn";
 
 /// The body of an answer.
@@ -93,6 +95,20 @@ impl Answer {
             self.headers.insert(header::ALLOW, value);
         }
         self
+    }
+    /// It holds a secret, or says something of one: nobody on the way may keep it.
+    pub(crate) fn no_store(mut self) -> Self {
+        self.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        self.headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+        self
+    }
+    /// What accepts the invite that the answer tells of.
+    pub(crate) fn invite_token(mut self, token: &str) -> Self {
+        if let Ok(mut value) = HeaderValue::try_from(token) {
+            value.set_sensitive(true);
+            self.headers.insert(INVITE_TOKEN_HEADER, value);
+        }
+        self.no_store()
     }
 
     /// The HTTP answer.

@@ -13,8 +13,8 @@ use std::{
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use pinyon_model::{Error, ErrorCode, Principal, Result};
-use pinyon_service::{Clock, OpContext, Service, short_id};
+use pinyon_model::{Error, ErrorCode, Plane, Principal, ProjectId, Result};
+use pinyon_service::{Clock, OpContext, Service};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -91,27 +91,50 @@ impl App {
         }
     }
 
-    /// Who sent this request, and the context that its call runs in.
-    pub(crate) async fn authenticate(&self, peer: Peer, id: Arc<str>, headers: &HeaderMap, target: &Target) -> Result<OpContext> {
-        let source: Arc<str> = peer.ip().map(|ip| ip.to_string()).unwrap_or_default().into();
-        let principal = self.service.authenticate(secret(headers), &source).await?;
-        // Whether a host is an index's must not be told to those who may not know of the index.
-        if let Target::Missing { project } = target {
-            return Err(match (&*principal, project) {
-                (Principal::ApiKey { project_id, .. }, Some(project)) if short_id(*project_id) != *project => {
-                    Error::new(ErrorCode::Unauthenticated, "Invalid API key.")
-                }
-                _ => Error::not_found("There is no index at this host"),
-            });
-        }
+    /// Who sent this request to this side of the API, and the context that its call runs in.
+    pub(crate) async fn authenticate(
+        &self,
+        peer: Peer,
+        id: Arc<str>,
+        headers: &HeaderMap,
+        target: &Target,
+        plane: Plane,
+    ) -> Result<OpContext> {
+        let source = peer.source();
+        // An API key is no credential on the admin plane, whichever header shows it; the service tells it from a token.
+        let credential = if plane == Plane::Admin { bearer(headers) } else { credential(headers) };
+        let principal = self.service.authenticate(plane, credential, &source).await?;
         let now_ms = self.clock.now_ms();
-        Ok(OpContext {
+        let ctx = OpContext {
             principal,
+            project: chosen_project(headers)?,
             request_id: id,
             now_ms,
             deadline: grpc_timeout(headers).map(|t| now_ms.saturating_add(t.as_millis() as u64)),
             source,
             user_agent: user_agent(headers),
+        };
+        match target {
+            Target::Missing { project } => Err(self.missing_index(&ctx, project.as_deref()).await?),
+            Target::Control | Target::Index(_) => Ok(ctx),
+        }
+    }
+
+    /// The answer at a host without an index. Whether a host is an index's must not be told to those who may not know of the
+    /// index: they are answered as at another project's.
+    async fn missing_index(&self, ctx: &OpContext, project: Option<&str>) -> Result<Error> {
+        let known = match (&*ctx.principal, project) {
+            (_, None) => true,
+            (Principal::ApiKey { project_id, .. }, Some(project)) => project_id.short() == project,
+            (principal, Some(project)) => {
+                let named = principal.grants().is_some_and(|g| g.named_projects().any(|id| id.short() == project));
+                named || self.service.list_projects(ctx).await?.iter().any(|p| p.short_id() == project)
+            }
+        };
+        Ok(if known {
+            Error::not_found("There is no index at this host")
+        } else {
+            Error::new(ErrorCode::Unauthenticated, "Invalid API key.")
         })
     }
 }
@@ -139,14 +162,26 @@ pub(crate) fn health(app: &App, path: &str) -> Option<Answer> {
     }
 }
 
-/// The secret that a request shows: `Api-Key`, or `Authorization: Bearer`. One that is not text is as good as an unknown one.
-fn secret(headers: &HeaderMap) -> Option<&str> {
-    if let Some(value) = headers.get("api-key") {
-        return Some(value.to_str().unwrap_or_default());
+/// What a request shows to prove who sends it: `Api-Key`, or `Authorization: Bearer`. One that is not text is as good as an unknown one.
+fn credential(headers: &HeaderMap) -> Option<&str> {
+    match headers.get("api-key") {
+        Some(value) => Some(value.to_str().unwrap_or_default()),
+        None => bearer(headers),
     }
+}
+
+/// The token of `Authorization: Bearer`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().unwrap_or_default();
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
     Some(if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" })
+}
+
+/// The project that a caller with rights on several means, by `X-Project-Id`.
+fn chosen_project(headers: &HeaderMap) -> Result<Option<ProjectId>> {
+    let Some(value) = headers.get("x-project-id") else { return Ok(None) };
+    let text = value.to_str().map_err(|_| Error::invalid("X-Project-Id is not the id of a project"))?.trim();
+    ProjectId::parse(text).map(Some).map_err(|e| Error::invalid(format!("X-Project-Id: {}", e.message)))
 }
 
 /// The id that the client gave its request, if it is one that may be repeated in headers and logs; else a new one.
@@ -212,15 +247,28 @@ mod tests {
     }
 
     #[test]
-    fn secrets_come_in_either_header() {
-        assert_eq!(secret(&headers(&[("Api-Key", "k")])), Some("k"));
-        assert_eq!(secret(&headers(&[("authorization", "Bearer k")])), Some("k"));
-        assert_eq!(secret(&headers(&[("authorization", "bearer  k")])), Some("k"));
-        assert_eq!(secret(&headers(&[("authorization", "Basic k")])), Some(""));
-        assert_eq!(secret(&headers(&[])), None);
+    fn credentials_come_in_either_header() {
+        assert_eq!(credential(&headers(&[("Api-Key", "k")])), Some("k"));
+        assert_eq!(credential(&headers(&[("authorization", "Bearer k")])), Some("k"));
+        assert_eq!(credential(&headers(&[("authorization", "bearer  k")])), Some("k"));
+        assert_eq!(credential(&headers(&[("authorization", "Basic k")])), Some(""));
+        assert_eq!(credential(&headers(&[])), None);
+        let both = headers(&[("Api-Key", "k"), ("authorization", "Bearer t")]);
+        assert_eq!((credential(&both), bearer(&both)), (Some("k"), Some("t")));
+        assert_eq!(bearer(&headers(&[("Api-Key", "k")])), None);
         let mut odd = HeaderMap::new();
         odd.insert("api-key", HeaderValue::from_bytes(b"\xff").unwrap());
-        assert_eq!(secret(&odd), Some(""));
+        assert_eq!(credential(&odd), Some(""));
+    }
+
+    #[test]
+    fn a_project_is_chosen_by_its_id() {
+        let id = ProjectId::from_bytes([7; 16]);
+        assert_eq!(chosen_project(&headers(&[])), Ok(None));
+        assert_eq!(chosen_project(&headers(&[("X-Project-Id", "07070707-0707-0707-0707-070707070707")])), Ok(Some(id)));
+        for bad in ["", "default", "0707"] {
+            assert_eq!(chosen_project(&headers(&[("x-project-id", bad)])).unwrap_err().code, ErrorCode::InvalidArgument, "{bad}");
+        }
     }
 
     #[test]

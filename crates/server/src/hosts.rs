@@ -5,7 +5,7 @@
 
 use http::{Request, Uri, header};
 use pinyon_model::{Index, Plane};
-use pinyon_service::{IndexRef, Service, short_id};
+use pinyon_service::{IndexRef, Service};
 use pinyon_wire::ApiVersion;
 
 use crate::{
@@ -25,7 +25,7 @@ pub(crate) struct Hosts {
 /// What a request's host means.
 #[derive(Clone)]
 pub(crate) enum Target {
-    /// The control plane.
+    /// The control plane, and the admin plane beside it.
     Control,
     /// The records of one index.
     Index(IndexRef),
@@ -85,12 +85,12 @@ impl Hosts {
     pub(crate) fn host_of(&self, index: &Index, version: ApiVersion) -> String {
         let (host, port) = match (&self.settings.domain, index.port) {
             (Some(domain), _) => {
-                let name = format!("{}-{}.svc.{}.{domain}", index.name, short_id(index.project_id), self.settings.cell);
+                let name = format!("{}-{}.svc.{}.{domain}", index.name, index.project_id.short(), self.settings.cell);
                 (name, self.main_port)
             }
             (None, Some(port)) => (self.settings.advertise_host.clone(), port),
             (None, None) => {
-                let name = format!("{}-{}.svc.{}.localhost", index.name, short_id(index.project_id), self.settings.cell);
+                let name = format!("{}-{}.svc.{}.localhost", index.name, index.project_id.short(), self.settings.cell);
                 (name, self.main_port)
             }
         };

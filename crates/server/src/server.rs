@@ -92,7 +92,21 @@ pub(crate) async fn open_service(
 impl Server {
     /// Opens the data and every listener. When this returns, requests are answered.
     pub(crate) async fn start(settings: Settings) -> Result<Self, StartError> {
-        let Settings { mode, data, root_key, listen, hosts, tls, limits, key_dir, audit_records, engine, quotas, config_dir } = settings;
+        let Settings {
+            mode,
+            data,
+            root_key,
+            listen,
+            hosts,
+            tls,
+            limits,
+            key_dir,
+            audit_records,
+            viewers_infer,
+            engine,
+            quotas,
+            config_dir,
+        } = settings;
         let (data_dir, temporary) = match data {
             DataPlace::Dir(dir) => (dir, None),
             DataPlace::Temporary => {
@@ -113,6 +127,7 @@ impl Server {
             options.ports = hosts.domain.is_none().then(|| hosts.index_ports.clone());
             options.port_is_free = Some(listen.port_check());
             options.key_dir = key_dir.clone();
+            options.viewers_infer = viewers_infer;
             options.data_plane_audit = match audit_records {
                 AuditRecords::Off => DataPlaneAudit::Off,
                 AuditRecords::Writes => DataPlaneAudit::Writes,

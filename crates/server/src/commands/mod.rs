@@ -4,6 +4,7 @@ mod banner;
 mod demo;
 mod operate;
 mod serve;
+mod show;
 
 use std::process::ExitCode;
 

@@ -1,45 +1,81 @@
 //! Commands on a data directory: through its running server's socket, else on the directory itself.
 
-use std::{
-    fmt::Write as _,
-    io::{BufRead, Write as _},
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{fmt::Write as _, io::BufRead, path::PathBuf, process::ExitCode, sync::Arc};
 
 use pinyon_service::{Clock, RebuildReport, RootKey, Service, ServiceOptions, SystemClock};
 use zeroize::Zeroizing;
 
-use super::Failure;
+use super::{
+    Failure,
+    show::{say, show},
+};
 use crate::{
-    config::{Command, ConfigError, DataArgs, Folders, KeyCommand, ProjectCommand, RootKeyPlace, ServerArgs},
+    config::{
+        Command, ConfigError, DataArgs, Folders, KeyCommand, OperateArgs, OrgCommand, ProjectCommand, RoleCommand, RootKeyPlace,
+        ServerArgs, ServiceAccountCommand, UserCommand,
+    },
     operator::{self, Output, RootKeyFile, SOCKET_NAME, Secret},
     server::open_service,
 };
 
 pub(super) async fn run(command: Command, file: ServerArgs, folders: &Folders) -> Result<ExitCode, Failure> {
-    let (command, data) = match command {
+    let (command, operate) = match command {
         Command::Catalog(command) => return rebuild(place(super::catalog_args(command), file, folders)?).await,
-        Command::Check(data) => return check(place(data, file, folders)?).await,
-        Command::Key(KeyCommand::Create { name, roles, project, value_stdin, data }) => {
-            let value = if value_stdin { Some(read_secret()?) } else { None };
-            (operator::Command::CreateKey { name, roles, project, value }, data)
-        }
-        Command::Key(KeyCommand::List { project, data }) => (operator::Command::ListKeys { project }, data),
-        Command::Key(KeyCommand::Revoke { id, data }) => (operator::Command::RevokeKey { id }, data),
-        Command::Key(KeyCommand::RotateRoot { data }) => (operator::Command::RotateRoot, data),
-        Command::Key(KeyCommand::ExportRoot { data }) => (operator::Command::ExportRoot, data),
-        Command::Project(ProjectCommand::Create { name, data }) => (operator::Command::CreateProject { name }, data),
-        Command::Project(ProjectCommand::List { data }) => (operator::Command::ListProjects, data),
+        Command::Check(operate) => return check(place(operate.data, file, folders)?, operate.json).await,
+        Command::Key(command) => key(command)?,
+        Command::Org(OrgCommand::List { operate }) => (operator::Command::ListOrganizations, operate),
+        Command::Project(command) => project(command),
+        Command::ServiceAccount(command) => service_account(command),
+        Command::Role(command) => role(command),
+        Command::User(UserCommand::List { email, operate }) => (operator::Command::ListUsers { email }, operate),
         Command::Serve(_) | Command::Dev(_) | Command::Demo(_) => return Err(ConfigError::new("not a command on a data directory").into()),
     };
-    let place = place(data, file, folders)?;
+    let place = place(operate.data, file, folders)?;
     let output = match operator::send(&place.data_dir, &command).await {
         Some(answered) => answered?,
         None => offline(&place, command).await?,
     };
-    Ok(show(output)?)
+    Ok(show(output, operate.json)?)
+}
+
+fn key(command: KeyCommand) -> Result<(operator::Command, OperateArgs), Failure> {
+    Ok(match command {
+        KeyCommand::Create { name, roles, project, value_stdin, operate } => {
+            let value = if value_stdin { Some(read_secret()?) } else { None };
+            (operator::Command::CreateKey { name, roles, project, value }, operate)
+        }
+        KeyCommand::List { project, operate } => (operator::Command::ListKeys { project }, operate),
+        KeyCommand::Revoke { id, operate } => (operator::Command::RevokeKey { id }, operate),
+        KeyCommand::RotateRoot { operate } => (operator::Command::RotateRoot, operate),
+        KeyCommand::ExportRoot { operate } => (operator::Command::ExportRoot, operate),
+    })
+}
+
+fn project(command: ProjectCommand) -> (operator::Command, OperateArgs) {
+    match command {
+        ProjectCommand::Create { name, operate } => (operator::Command::CreateProject { name }, operate),
+        ProjectCommand::List { operate } => (operator::Command::ListProjects, operate),
+        ProjectCommand::Delete { project, operate } => (operator::Command::DeleteProject { project }, operate),
+    }
+}
+
+fn service_account(command: ServiceAccountCommand) -> (operator::Command, OperateArgs) {
+    match command {
+        ServiceAccountCommand::Create { name, roles, project, operate } => {
+            (operator::Command::CreateServiceAccount { name, roles, project }, operate)
+        }
+        ServiceAccountCommand::List { operate } => (operator::Command::ListServiceAccounts, operate),
+        ServiceAccountCommand::Rotate { id, operate } => (operator::Command::RotateServiceAccount { id }, operate),
+        ServiceAccountCommand::Delete { id, operate } => (operator::Command::DeleteServiceAccount { id }, operate),
+    }
+}
+
+fn role(command: RoleCommand) -> (operator::Command, OperateArgs) {
+    match command {
+        RoleCommand::List { principal, project, role, operate } => (operator::Command::ListRoles { principal, project, role }, operate),
+        RoleCommand::Grant { role, to, project, operate } => (operator::Command::GrantRole { role, to, project }, operate),
+        RoleCommand::Revoke { id, operate } => (operator::Command::RevokeRole { id }, operate),
+    }
 }
 
 /// A data directory and its root key.
@@ -83,14 +119,14 @@ async fn offline(place: &Place, command: operator::Command) -> Result<Output, Fa
 }
 
 /// A running server checks what it has open; without one every file is read, however damaged the rest is.
-async fn check(place: Place) -> Result<ExitCode, Failure> {
+async fn check(place: Place, json: bool) -> Result<ExitCode, Failure> {
     if let Some(answered) = operator::send(&place.data_dir, &operator::Command::Check).await {
-        return Ok(show(answered?)?);
+        return Ok(show(answered?, json)?);
     }
     place.must_exist()?;
     let key = only_key(&place)?;
     let report = Service::check_offline(place.options()(key), Arc::new(SystemClock::default())).await?;
-    Ok(show(Output::Checked { report: report.into() })?)
+    Ok(show(Output::Checked { report: report.into() }, json)?)
 }
 
 async fn rebuild(place: Place) -> Result<ExitCode, Failure> {
@@ -139,75 +175,4 @@ fn read_secret() -> Result<Secret, Failure> {
         return Err(ConfigError::new("--value-stdin: nothing came on standard input").into());
     }
     Ok(Secret::new(value))
-}
-
-fn show(output: Output) -> std::io::Result<ExitCode> {
-    let mut code = ExitCode::SUCCESS;
-    match output {
-        Output::KeyCreated { key, value } => {
-            eprintln!(
-                "Key '{}' ({}) of project '{}' may act as {}. It is shown this once:",
-                key.name,
-                key.id,
-                key.project,
-                key.roles.join(", ")
-            );
-            let mut line = Zeroizing::new(value.reveal().to_owned());
-            line.push('\n');
-            say(&line)?;
-        }
-        Output::Keys { keys } => {
-            let rows = keys.into_iter().map(|k| [k.id, k.name, k.project, k.roles.join(","), format!("{}…", k.hint)]);
-            say(&table(["ID", "NAME", "PROJECT", "ROLES", "BEGINS WITH"], rows))?;
-        }
-        Output::KeyRevoked { id } => say(&format!("Key {id} is revoked\n"))?,
-        Output::RootRotated { place } => {
-            say(&format!("The root key in {place} is new; copies of the old one open nothing written from now on\n"))?
-        }
-        Output::Root { value } => {
-            let mut line = Zeroizing::new(value.reveal().to_owned());
-            line.push('\n');
-            say(&line)?;
-        }
-        Output::ProjectCreated { project } => say(&format!("Project '{}' has the id {}\n", project.name, project.id))?,
-        Output::Projects { projects } => say(&table(["ID", "NAME"], projects.into_iter().map(|p| [p.id, p.name])))?,
-        Output::Checked { report } => {
-            for (file, what) in &report.damaged {
-                say(&format!("damaged  {file}: {what}\n"))?;
-            }
-            for r in &report.recall {
-                let by = if r.live { "live queries" } else { "probes made of stored vectors" };
-                say(&format!("recall   index {}: {:.3} over {} {by}, at worst {:.3}\n", r.index, r.mean, r.samples, r.worst))?;
-            }
-            say(&format!(
-                "{} files, {} bytes, {} indexes, {} namespaces, {} records, {} audit events: {}\n",
-                report.files,
-                report.bytes,
-                report.indexes,
-                report.namespaces,
-                report.records,
-                report.audit_events,
-                if report.damaged.is_empty() { "all is well".to_owned() } else { format!("{} damaged", report.damaged.len()) }
-            ))?;
-            if !report.damaged.is_empty() {
-                code = ExitCode::from(2);
-            }
-        }
-    }
-    Ok(code)
-}
-
-/// Rows under a heading, in columns as wide as they need to be.
-fn table<const N: usize>(heading: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let rows: Vec<[String; N]> = std::iter::once(heading.map(str::to_owned)).chain(rows).collect();
-    let widths: [usize; N] = std::array::from_fn(|i| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or(0));
-    rows.iter().fold(String::new(), |mut out, row| {
-        let line: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        let _ = writeln!(out, "{}", line.join("  ").trim_end());
-        out
-    })
-}
-
-fn say(text: &str) -> std::io::Result<()> {
-    std::io::stdout().lock().write_all(text.as_bytes())
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+use super::{CatalogCommand, KeyCommand, OperateArgs, OrgCommand, ProjectCommand, RoleCommand, ServiceAccountCommand, UserCommand};
+
 /// A vector database that speaks Pinecone's API.
 ///
 /// Start with `pinyon demo` to see it work, `pinyon dev` for tests and laptops, `pinyon serve` for production.
@@ -58,11 +60,23 @@ pub(crate) enum Command {
     /// Create, list and revoke API keys; rotate and export the root key
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Create and list projects
+    /// List organizations
+    #[command(subcommand)]
+    Org(OrgCommand),
+    /// Create, list and delete projects
     #[command(subcommand)]
     Project(ProjectCommand),
+    /// Create, list and delete service accounts, and give them other secrets
+    #[command(subcommand)]
+    ServiceAccount(ServiceAccountCommand),
+    /// List, give and take away roles
+    #[command(subcommand)]
+    Role(RoleCommand),
+    /// List users
+    #[command(subcommand)]
+    User(UserCommand),
     /// Verify every stored byte and name what is damaged
-    Check(DataArgs),
+    Check(OperateArgs),
     /// Repair the catalog
     #[command(subcommand)]
     Catalog(CatalogCommand),
@@ -146,6 +160,9 @@ pub(crate) struct ServerArgs {
     /// What of reads and writes of records is audited, beside refusals [default: off]
     #[arg(long, env = "PINYON_AUDIT_RECORDS", value_enum)]
     pub(crate) audit_records: Option<AuditRecords>,
+    /// Whether roles that read records, and write none, may embed and rerank too; Pinecone's older pages deny it [default: true]
+    #[arg(long, env = "PINYON_VIEWERS_INFER", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    pub(crate) viewers_infer: Option<bool>,
 
     /// Sizes and times of the engine: in the settings file alone, because nobody should need them.
     #[arg(skip)]
@@ -225,20 +242,6 @@ pub(crate) enum AdvertiseScheme {
     None,
 }
 
-/// Where the data and its root key are.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct DataArgs {
-    /// Where the data lives; a running server is found there [default: ~/.local/share/pinyon, or /var/lib/pinyon for root]
-    #[arg(long, env = "PINYON_DATA_DIR", value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// Where the sealed keys of the data lie, when apart from it and no server is running
-    #[arg(long, env = "PINYON_KEY_DIR", value_name = "DIR")]
-    pub(crate) key_dir: Option<PathBuf>,
-    /// File that holds the root key, when no server is running [default: as serve]
-    #[arg(long, env = "PINYON_ROOT_KEY_FILE", value_name = "FILE")]
-    pub(crate) root_key_file: Option<PathBuf>,
-}
-
 /// Settings of `demo`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DemoArgs {
@@ -248,80 +251,6 @@ pub(crate) struct DemoArgs {
     /// Port of the control plane [default: 5080, or any free one]
     #[arg(long, env = "PINYON_PORT")]
     pub(crate) port: Option<u16>,
-}
-
-/// `pinyon key …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyCommand {
-    /// Create an API key and print it, once
-    Create {
-        /// What to call it
-        #[arg(long, default_value = "default")]
-        name: String,
-        /// What it may do, repeatable: ProjectEditor, ProjectViewer, ControlPlaneEditor, ControlPlaneViewer, DataPlaneEditor, DataPlaneViewer
-        #[arg(long = "role", value_name = "ROLE", default_values_t = [String::from("ProjectEditor")])]
-        roles: Vec<String>,
-        /// The project it belongs to, by name or id [default: the first one]
-        #[arg(long)]
-        project: Option<String>,
-        /// Read the key's secret from standard input, so that a program keeps the key it has
-        #[arg(long)]
-        value_stdin: bool,
-        #[command(flatten)]
-        data: DataArgs,
-    },
-    /// List API keys, without their secrets
-    List {
-        /// Only those of this project, by name or id
-        #[arg(long)]
-        project: Option<String>,
-        #[command(flatten)]
-        data: DataArgs,
-    },
-    /// Revoke an API key: it is refused from then on
-    Revoke {
-        /// The key's id, as list shows it
-        id: String,
-        #[command(flatten)]
-        data: DataArgs,
-    },
-    /// Seal the data's keys with a new root key
-    RotateRoot {
-        #[command(flatten)]
-        data: DataArgs,
-    },
-    /// Print the root key, to be kept somewhere safe: losing it loses the data
-    ExportRoot {
-        #[command(flatten)]
-        data: DataArgs,
-    },
-}
-
-/// `pinyon project …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ProjectCommand {
-    /// Create a project
-    Create {
-        /// What to call it
-        name: String,
-        #[command(flatten)]
-        data: DataArgs,
-    },
-    /// List projects
-    List {
-        #[command(flatten)]
-        data: DataArgs,
-    },
-}
-
-/// `pinyon catalog …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum CatalogCommand {
-    /// Make the catalog anew from the data, after its file was lost; stop the server first
-    Rebuild {
-        #[command(flatten)]
-        data: DataArgs,
-    },
 }
 
 impl ServerArgs {
@@ -351,6 +280,7 @@ impl ServerArgs {
             shutdown_timeout,
             cache,
             audit_records,
+            viewers_infer,
             engine,
             quotas,
             log,
@@ -380,6 +310,7 @@ impl ServerArgs {
             shutdown_timeout: shutdown_timeout.or(file.shutdown_timeout),
             cache: cache.or(file.cache),
             audit_records: audit_records.or(file.audit_records),
+            viewers_infer: viewers_infer.or(file.viewers_infer),
             engine: engine.or(file.engine),
             quotas: quotas.or(file.quotas),
             log: log.or(file.log),

@@ -2,13 +2,14 @@
 //! Flags win over the environment, the environment over the file, the file over what is built in.
 
 mod args;
+mod operate_args;
 mod place;
 mod settings;
 mod size;
 
-pub(crate) use args::{
-    AdvertiseScheme, AuditRecords, CatalogCommand, Cli, Command, CommonArgs, DataArgs, DemoArgs, EngineArgs, KeyCommand, LogFormat,
-    ProjectCommand, QuotaArgs, ServerArgs,
+pub(crate) use args::{AdvertiseScheme, AuditRecords, Cli, Command, CommonArgs, DemoArgs, EngineArgs, LogFormat, QuotaArgs, ServerArgs};
+pub(crate) use operate_args::{
+    CatalogCommand, DataArgs, KeyCommand, OperateArgs, OrgCommand, ProjectCommand, RoleCommand, ServiceAccountCommand, UserCommand,
 };
 pub(crate) use place::{DataPlace, Folders, ROOT_KEY_VARIABLE, RootKeyPlace};
 pub(crate) use settings::{Addresses, HostSettings, Limits, Mode, PORT_DEFAULT, Settings, TlsSettings, read_file};

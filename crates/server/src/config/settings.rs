@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     /// Where the sealed keys lie, when not with the data.
     pub(crate) key_dir: Option<PathBuf>,
     pub(crate) audit_records: AuditRecords,
+    /// Whether who may read records may also embed and rerank.
+    pub(crate) viewers_infer: bool,
     pub(crate) engine: EngineSettings,
     pub(crate) quotas: Quotas,
     /// Where keys are kept, outside the data directory; the self-signed certificate too.
@@ -160,6 +162,7 @@ impl Settings {
             limits: limits(&args)?,
             key_dir: args.key_dir.clone(),
             audit_records: args.audit_records.unwrap_or_default(),
+            viewers_infer: args.viewers_infer.unwrap_or(true),
             engine: engine(args.cache.as_deref(), args.engine.unwrap_or_default())?,
             quotas: quotas(args.quotas.unwrap_or_default()),
             config_dir: folders.config.clone(),

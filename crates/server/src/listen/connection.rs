@@ -1,11 +1,6 @@
 //! One connection, from its acceptance to its end.
 
-use std::{
-    convert::Infallible,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -47,9 +42,9 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// The address without its port.
-    pub(crate) fn ip(&self) -> Option<IpAddr> {
-        self.address.map(|a| a.ip().to_canonical())
+    /// The address without its port, as text; empty on the socket.
+    pub(crate) fn source(&self) -> Arc<str> {
+        self.address.map(|a| a.ip().to_canonical().to_string()).unwrap_or_default().into()
     }
 }
 

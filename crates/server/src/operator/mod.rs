@@ -2,9 +2,14 @@
 //! commands, one piece of code that carries them out.
 
 mod command;
+mod execute;
 mod root_key;
+mod rows;
+mod secret;
 mod socket;
 
-pub(crate) use command::{Command, Output, Secret};
+pub(crate) use command::{Command, Output};
 pub(crate) use root_key::RootKeyFile;
+pub(crate) use rows::CheckRows;
+pub(crate) use secret::Secret;
 pub(crate) use socket::{SOCKET_NAME, bind, send, serve};

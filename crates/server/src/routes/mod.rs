@@ -1,9 +1,11 @@
 //! REST: from the table of operations to a handler and back. A handler parses, calls and renders; everything that all of
 //! them need happens here, once.
 
+mod admin;
 mod indexes;
 mod namespaces;
 mod recall;
+mod token;
 mod vectors;
 
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use pinyon_model::{Error, Index, Permission, Plane, Result};
+use pinyon_model::{Error, Index, Plane, Result};
 use pinyon_service::{IndexRef, OpContext, Service};
 use pinyon_wire::{ApiVersion, Envelope, Matched, Operation, PathParams, Route, VERSION_HEADER, match_path, plane_envelope, unknown_route};
 
@@ -98,7 +100,8 @@ fn refused(envelope: Envelope, error: &Error) -> Answer {
     if matches!(error.code, DataLoss | Internal) {
         tracing::error!(code = ?error.code, message = error.message, "request failed");
     }
-    envelope.render(error).into()
+    let answer = Answer::from(envelope.render(error));
+    if envelope == Envelope::OAuth { answer.no_store() } else { answer }
 }
 
 enum Found {
@@ -136,7 +139,8 @@ async fn call(
     version: ApiVersion,
     request: Request<Incoming>,
 ) -> Result<Answer> {
-    let ctx = match app.authenticate(peer, id, request.headers(), &target).await {
+    let Some(permission) = route.permission else { return token::issue(&app, peer, request).await };
+    let ctx = match app.authenticate(peer, id, request.headers(), &target, route.plane).await {
         Ok(ctx) => ctx,
         Err(error) => {
             drain(request);
@@ -149,22 +153,19 @@ async fn call(
     };
     if !route.implemented {
         drain(request);
-        app.service.permit_unbuilt(&ctx, route.permission, index.as_ref()).await?;
+        app.service.permit_unbuilt(&ctx, permission, index.as_ref()).await?;
         return Err(route.unimplemented());
     }
     let query = request.uri().query().unwrap_or_default().to_owned();
     let body = app.bodies.read(request).await?;
     let status = StatusCode::from_u16(route.success).unwrap_or(StatusCode::OK);
     let call = Call { app, ctx, version, status, index, path, query, body };
-    match route.permission {
-        // What changes something runs to its end even when the client goes away meanwhile.
-        Permission::ControlWrite | Permission::DataWrite => to_the_end(&call.app.changes.clone(), handle(route.operation, call)).await,
-        _ => handle(route.operation, call).await,
-    }
+    // What changes something runs to its end even when the client goes away meanwhile.
+    if route.is_write() { to_the_end(&call.app.changes.clone(), handle(route, call)).await } else { handle(route, call).await }
 }
 
-async fn handle(operation: Operation, call: Call) -> Result<Answer> {
-    match operation {
+async fn handle(route: &Route, call: Call) -> Result<Answer> {
+    match route.operation {
         Operation::ListIndexes => indexes::list(call).await,
         Operation::CreateIndex => indexes::create(call).await,
         Operation::DescribeIndex => indexes::describe(call).await,
@@ -184,6 +185,7 @@ async fn handle(operation: Operation, call: Call) -> Result<Answer> {
         Operation::CreateNamespace => namespaces::create(call).await,
         Operation::DescribeNamespace => namespaces::describe(call).await,
         Operation::DeleteNamespace => namespaces::delete(call).await,
-        other => Err(other.route().unimplemented()),
+        operation if route.plane == Plane::Admin => admin::handle(operation, call).await,
+        _ => Err(route.unimplemented()),
     }
 }

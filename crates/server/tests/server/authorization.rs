@@ -6,27 +6,16 @@ use pinyon_wire::{ROUTES, proto};
 use prost_types::{Struct, Value as ProtoValue, value::Kind};
 use serde_json::{Value, json};
 
-use crate::kit::{Api, Home, Server, grpc, index_spec, record};
+use crate::{
+    kit::{Api, Home, Server, grpc, index_spec, record, token_request},
+    matrix::{self, Row},
+};
 
 const TABLE: &str = include_str!("../fixtures/authorization.txt");
 const CALLERS: [&str; 10] = ["none", "bad", "revoked", "Edit", "View", "CpEdit", "CpView", "DpEdit", "DpView", "other"];
 
-struct Row {
-    method: String,
-    path: String,
-    expected: [u16; 10],
-}
-
 fn rows() -> Vec<Row> {
-    let lines = TABLE.lines().filter(|l| !l.starts_with('#') && !l.trim().is_empty());
-    let mut lines = lines.map(|l| l.split_whitespace().collect::<Vec<_>>());
-    assert_eq!(lines.next().unwrap(), CALLERS, "the columns");
-    let row = |cells: Vec<&str>| {
-        assert_eq!(cells.len(), 12, "{cells:?}");
-        let expected = std::array::from_fn(|i| cells[i + 2].parse().unwrap());
-        Row { method: cells[0].to_owned(), path: cells[1].to_owned(), expected }
-    };
-    lines.map(row).collect()
+    matrix::read(TABLE, &CALLERS)
 }
 
 #[test]
@@ -47,12 +36,14 @@ async fn everybody_may_do_what_the_table_says_and_nothing_else() {
     let keys = keys(&home);
     let owner = keys[3].clone().unwrap();
     prepare(&server, &owner).await;
+    let token_request = token_request(&home.service_account("asker", &[]));
     let mut differences = Vec::new();
     let mut cells = 0;
     for row in rows() {
         for (i, caller) in CALLERS.into_iter().enumerate() {
             let found = match row.method.as_str() {
                 "grpc" => ask_grpc(&server, keys[i].as_deref(), &row.path, caller).await,
+                "POST" if row.path == "/oauth/token" => ask_token(&server, keys[i].as_deref(), &token_request).await,
                 _ => ask_rest(&server, keys[i].as_deref(), &row, caller).await,
             };
             cells += 1;
@@ -63,6 +54,14 @@ async fn everybody_may_do_what_the_table_says_and_nothing_else() {
     }
     assert!(differences.is_empty(), "{} of {cells} cells differ:\n{}", differences.len(), differences.join("\n"));
     println!("{cells} cells, 0 differences");
+}
+
+#[tokio::test]
+async fn an_installation_may_deny_inference_to_those_who_only_read() {
+    let home = Home::new();
+    let server = home.serve(&["--viewers-infer=false"]);
+    let ask = async |role: &str| Api::new(&home.key(role)).post(&format!("{}/embed", server.url()), json!({})).await.status;
+    assert_eq!((ask("DataPlaneViewer").await, ask("ProjectViewer").await, ask("DataPlaneEditor").await), (403, 403, 501));
 }
 
 /// The key of each caller, in the order of the columns.
@@ -99,6 +98,12 @@ async fn prepare(server: &Server, owner: &str) {
             assert_eq!(api.post(&format!("{}/namespaces", server.index_url(1)), json!({"name": namespace})).await.status, 200);
         }
     }
+}
+
+/// The token endpoint looks at what is in the body alone.
+async fn ask_token(server: &Server, key: Option<&str>, request: &Value) -> u16 {
+    let api = key.map_or_else(Api::bare, Api::new);
+    api.post(&format!("{}/oauth/token", server.url()), request.clone()).await.status
 }
 
 async fn ask_rest(server: &Server, key: Option<&str>, row: &Row, caller: &str) -> u16 {

@@ -63,6 +63,55 @@ async fn the_same_commands_work_without_a_server() {
 }
 
 #[tokio::test]
+async fn access_is_given_on_a_running_server_and_without() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    let made =
+        home.json(&["service-account", "create", "--name", "ci", "--role", "OrgMember", "--role", "ProjectViewer", "--project", "default"]);
+    let (id, secret) = (made["service_account"]["id"].as_str().unwrap(), made["client_secret"].as_str().unwrap());
+    let account = (made["service_account"]["client_id"].as_str().unwrap().to_owned(), secret.to_owned());
+    let ci = Api::with_token(&server, &account).await.with("X-Pinecone-Api-Version", "2025-10");
+    assert_eq!(ci.get(&format!("{}/indexes", server.url())).await.status, 200);
+    let list = home.run(&["service-account", "list"]);
+    assert!(list.contains("ci") && !list.contains(secret), "{list}");
+
+    let principal = format!("service-account:{id}");
+    let roles = home.json(&["role", "list", "--principal", &principal]);
+    let held: Vec<&str> = roles["roles"].as_array().unwrap().iter().map(|r| r["role"].as_str().unwrap()).collect();
+    assert!(held.len() == 2 && held.contains(&"OrgMember") && held.contains(&"ProjectViewer"), "{roles}");
+    let given = home.json(&["role", "grant", "ProjectEditor", "--to", &principal, "--project", "default"]);
+    let index = format!("{}/indexes", server.url());
+    assert_eq!(ci.post(&index, index_spec("a")).await.status, 201);
+    assert!(home.run(&["role", "revoke", given["role"]["id"].as_str().unwrap()]).contains("is gone"));
+    assert_eq!(ci.post(&index, index_spec("b")).await.status, 403, "refused from the next request on");
+    let table = home.run(&["role", "list", "--project", "default", "--role", "ProjectViewer"]);
+    assert!(table.lines().count() == 2 && table.contains("ProjectViewer") && table.contains("default"), "{table}");
+
+    let other = home.json(&["service-account", "rotate", id])["client_secret"].as_str().unwrap().to_owned();
+    assert_eq!(ci.get(&index).await.status, 401);
+    assert!(other != secret && !home.log().contains(secret));
+    server.stop();
+    assert!(home.run(&["service-account", "delete", id]).contains("is deleted"));
+    assert_eq!(home.json(&["service-account", "list"])["service_accounts"], json!([]));
+    assert_eq!(home.json(&["user", "list"])["users"], json!([]));
+    let organizations = home.json(&["org", "list"]);
+    assert_eq!(organizations["organizations"][0]["payment_status"], "Active");
+    home.run(&["project", "create", "second"]);
+    assert!(home.run(&["project", "delete", "second"]).contains("is deleted"));
+    for (words, told) in [
+        (&["role", "grant", "ProjectEditor", "--to", &principal][..], "--project"),
+        (&["role", "grant", "OrgOwner", "--to", "robot:1"], "user:ID"),
+        (&["service-account", "create", "--name", "x", "--role", "Emperor"], "not a role"),
+        (&["service-account", "rotate", "x"], "not a valid id"),
+        (&["project", "delete", "second"], "no project"),
+        (&["project", "delete", "default"], "1 indexes"),
+    ] {
+        let refused = home.operate(words);
+        assert!(!refused.status.success() && text(&refused.stderr).contains(told), "{words:?}: {}", text(&refused.stderr));
+    }
+}
+
+#[tokio::test]
 async fn the_root_key_is_exported_and_rotated() {
     let home = Home::new();
     let server = home.serve(&[]);

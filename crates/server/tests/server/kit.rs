@@ -108,6 +108,16 @@ impl Home {
         let file = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).find(|p| p.extension().is_some_and(|e| e == "api-key"));
         std::fs::read_to_string(file.expect("the first start leaves a key")).unwrap().trim().to_owned()
     }
+    /// A new service account, made with these words more: its client id and secret.
+    pub(crate) fn service_account(&self, name: &str, words: &[&str]) -> (String, String) {
+        let made = self.json(&[&["service-account", "create", "--name", name], words].concat());
+        let text = |v: &Value| v.as_str().unwrap().to_owned();
+        (text(&made["service_account"]["client_id"]), text(&made["client_secret"]))
+    }
+    /// What a command that must succeed tells a program.
+    pub(crate) fn json(&self, words: &[&str]) -> Value {
+        serde_json::from_str(&self.run(&[words, &["--json"]].concat())).unwrap()
+    }
     /// A new key of the first project.
     pub(crate) fn key(&self, role: &str) -> String {
         self.run(&["key", "create", "--name", role, "--role", role])
@@ -192,6 +202,15 @@ impl Api {
     pub(crate) fn new(key: &str) -> Self {
         Self::bare().with("Api-Key", key).with("X-Pinecone-Api-Version", "2025-10")
     }
+    /// With a token for this service account.
+    pub(crate) async fn with_token(server: &Server, account: &(String, String)) -> Self {
+        let reply = Self::bare().post(&format!("{}/oauth/token", server.url()), token_request(account)).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        Self::bearer(reply.json()["access_token"].as_str().unwrap())
+    }
+    pub(crate) fn bearer(token: &str) -> Self {
+        Self::bare().with("Authorization", &format!("Bearer {token}")).with("X-Pinecone-Api-Version", "2026-07")
+    }
     /// Without any header.
     pub(crate) fn bare() -> Self {
         // A connection for each request: a test may stop a server and start it again.
@@ -224,6 +243,12 @@ impl Api {
         assert_eq!(reply.status, 201, "{reply:?}");
         reply.json()
     }
+}
+
+/// What a service account sends for a token.
+pub(crate) fn token_request((client_id, client_secret): &(String, String)) -> Value {
+    let audience = "https://api.pinecone.io/";
+    json!({"client_id": client_id, "client_secret": client_secret, "grant_type": "client_credentials", "audience": audience})
 }
 
 pub(crate) fn index_spec(name: &str) -> Value {

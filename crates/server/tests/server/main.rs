@@ -1,5 +1,7 @@
 //! The door, from outside: the real binary as a child process, and clients on its ports.
 
+mod admin;
+mod admin_authorization;
 mod authorization;
 mod commands;
 mod demo;
@@ -9,5 +11,6 @@ mod hosts;
 mod kit;
 mod lifecycle;
 mod limits;
+mod matrix;
 mod recall;
 mod tls;

@@ -1,0 +1,115 @@
+//! What a command answered, for people: tables and sentences, a secret on a line of its own; or for programs: one JSON object.
+
+use std::{fmt::Write as _, io::Write as _, process::ExitCode};
+
+use zeroize::Zeroizing;
+
+use crate::operator::{CheckRows, Output, Secret};
+
+/// Prints it, and says what the process should end with.
+pub(super) fn show(output: Output, json: bool) -> std::io::Result<ExitCode> {
+    let code = match &output {
+        Output::Checked { report } if !report.damaged.is_empty() => ExitCode::from(2),
+        _ => ExitCode::SUCCESS,
+    };
+    if json {
+        let mut line = Zeroizing::new(serde_json::to_string(&output)?);
+        line.push('\n');
+        say(&line)?;
+        return Ok(code);
+    }
+    match output {
+        Output::KeyCreated { key, value } => {
+            let roles = key.roles.join(", ");
+            eprintln!("Key '{}' ({}) of project '{}' may act as {roles}. It is shown this once:", key.name, key.id, key.project);
+            say_secret(&value)?;
+        }
+        Output::Keys { keys } => {
+            let rows = keys.into_iter().map(|k| [k.id, k.name, k.project, k.roles.join(","), format!("{}…", k.hint)]);
+            say(&table(["ID", "NAME", "PROJECT", "ROLES", "BEGINS WITH"], rows))?;
+        }
+        Output::KeyRevoked { id } => say(&format!("Key {id} is revoked\n"))?,
+        Output::RootRotated { place } => {
+            say(&format!("The root key in {place} is new; copies of the old one open nothing written from now on\n"))?
+        }
+        Output::Root { value } => say_secret(&value)?,
+        Output::Organizations { organizations } => {
+            let rows = organizations.into_iter().map(|o| [o.id, o.name, o.plan, o.payment_status, o.created_at]);
+            say(&table(["ID", "NAME", "PLAN", "PAYMENT", "CREATED"], rows))?;
+        }
+        Output::ProjectCreated { project } => say(&format!("Project '{}' has the id {}\n", project.name, project.id))?,
+        Output::Projects { projects } => say(&table(["ID", "NAME"], projects.into_iter().map(|p| [p.id, p.name])))?,
+        Output::ProjectDeleted { id } => say(&format!("Project {id} is deleted\n"))?,
+        Output::ServiceAccountSecret { service_account: account, client_secret } => {
+            let (name, id, client_id) = (account.name, account.id, account.client_id);
+            eprintln!("Service account '{name}' ({id}) has the client id {client_id}. Its client secret is shown this once:");
+            say_secret(&client_secret)?;
+        }
+        Output::ServiceAccounts { service_accounts } => {
+            let rows = service_accounts.into_iter().map(|a| [a.id, a.name, a.client_id, a.created_at]);
+            say(&table(["ID", "NAME", "CLIENT ID", "CREATED"], rows))?;
+        }
+        Output::ServiceAccountDeleted { id } => say(&format!("Service account {id} is deleted\n"))?,
+        Output::RoleGranted { role } => {
+            let place = role.project.map_or("the organization".to_owned(), |name| format!("project '{name}'"));
+            say(&format!("{}:{} is {} in {place}, by role binding {}\n", role.principal_type, role.principal_id, role.role, role.id))?;
+        }
+        Output::Roles { roles } => {
+            let place = |project: Option<String>, kind: String| project.unwrap_or(kind);
+            let rows = roles.into_iter().map(|r| {
+                let principal = format!("{}:{}", r.principal_type, r.principal_id);
+                [r.id, r.role, principal, place(r.project, r.resource_type)]
+            });
+            say(&table(["ID", "ROLE", "PRINCIPAL", "IN"], rows))?;
+        }
+        Output::RoleRevoked { id } => say(&format!("Role binding {id} is gone\n"))?,
+        Output::Users { users } => {
+            let rows = users.into_iter().map(|u| [u.id, u.email, u.name.unwrap_or_default(), u.created_at]);
+            say(&table(["ID", "E-MAIL", "NAME", "CREATED"], rows))?;
+        }
+        Output::Checked { report } => say_report(&report)?,
+    }
+    Ok(code)
+}
+
+fn say_report(report: &CheckRows) -> std::io::Result<()> {
+    for (file, what) in &report.damaged {
+        say(&format!("damaged  {file}: {what}\n"))?;
+    }
+    for r in &report.recall {
+        let by = if r.live { "live queries" } else { "probes made of stored vectors" };
+        say(&format!("recall   index {}: {:.3} over {} {by}, at worst {:.3}\n", r.index, r.mean, r.samples, r.worst))?;
+    }
+    say(&format!(
+        "{} files, {} bytes, {} indexes, {} namespaces, {} records, {} audit events: {}\n",
+        report.files,
+        report.bytes,
+        report.indexes,
+        report.namespaces,
+        report.records,
+        report.audit_events,
+        if report.damaged.is_empty() { "all is well".to_owned() } else { format!("{} damaged", report.damaged.len()) }
+    ))
+}
+
+/// Rows under a heading, in columns as wide as they need to be.
+fn table<const N: usize>(heading: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows: Vec<[String; N]> = std::iter::once(heading.map(str::to_owned)).chain(rows).collect();
+    let widths: [usize; N] = std::array::from_fn(|i| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or(0));
+    rows.iter().fold(String::new(), |mut out, row| {
+        let line: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let _ = writeln!(out, "{}", line.join("  ").trim_end());
+        out
+    })
+}
+
+fn say_secret(secret: &Secret) -> std::io::Result<()> {
+    let mut line = Zeroizing::new(secret.reveal().to_owned());
+    line.push('\n');
+    say(&line)
+}
+
+/// Prints what a program may read.
+pub(super) fn say(text: &str) -> std::io::Result<()> {
+    std::io::stdout().lock().write_all(text.as_bytes())
+}

@@ -1,0 +1,212 @@
+//! The commands on a data directory, which its owner gives: through a running server, or without one.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Where the data and its root key are.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct DataArgs {
+    /// Where the data lives; a running server is found there [default: ~/.local/share/pinyon, or /var/lib/pinyon for root]
+    #[arg(long, env = "PINYON_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Where the sealed keys of the data lie, when apart from it and no server is running
+    #[arg(long, env = "PINYON_KEY_DIR", value_name = "DIR")]
+    pub(crate) key_dir: Option<PathBuf>,
+    /// File that holds the root key, when no server is running [default: as serve]
+    #[arg(long, env = "PINYON_ROOT_KEY_FILE", value_name = "FILE")]
+    pub(crate) root_key_file: Option<PathBuf>,
+}
+
+/// What every such command takes.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct OperateArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Print one JSON object, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `pinyon key …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Create an API key and print it, once
+    Create {
+        /// What to call it
+        #[arg(long, default_value = "default")]
+        name: String,
+        /// What it may do, repeatable: ProjectEditor, ProjectViewer, ControlPlaneEditor, ControlPlaneViewer, DataPlaneEditor, DataPlaneViewer
+        #[arg(long = "role", value_name = "ROLE", default_values_t = [String::from("ProjectEditor")])]
+        roles: Vec<String>,
+        /// The project it belongs to, by name or id [default: the first one]
+        #[arg(long)]
+        project: Option<String>,
+        /// Read the key's secret from standard input, so that a program keeps the key it has
+        #[arg(long)]
+        value_stdin: bool,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// List API keys, without their secrets
+    List {
+        /// Only those of this project, by name or id
+        #[arg(long)]
+        project: Option<String>,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Revoke an API key: it is refused from then on
+    Revoke {
+        /// The key's id, as list shows it; or its secret, or how that begins
+        id: String,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Seal the data's keys with a new root key
+    RotateRoot {
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Print the root key, to be kept somewhere safe: losing it loses the data
+    ExportRoot {
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+}
+
+/// `pinyon org …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OrgCommand {
+    /// List organizations
+    List {
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+}
+
+/// `pinyon project …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectCommand {
+    /// Create a project
+    Create {
+        /// What to call it
+        name: String,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// List projects
+    List {
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Delete a project without indexes, and its API keys with it
+    Delete {
+        /// Which, by name or id
+        project: String,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+}
+
+/// `pinyon service-account …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceAccountCommand {
+    /// Create a service account and print its client secret, once
+    ///
+    /// With its client id and secret a program gets tokens at /oauth/token, for the admin API and all else its roles allow.
+    Create {
+        /// What to call it
+        #[arg(long)]
+        name: String,
+        /// What it may do, repeatable: OrgOwner, OrgManager, OrgMember, OrgBillingAdmin; with --project also the roles in a project
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<String>,
+        /// The project of its roles in a project, by name or id
+        #[arg(long)]
+        project: Option<String>,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// List service accounts, without their secrets
+    List {
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Give a service account another client secret; the old one and its tokens are refused from then on
+    Rotate {
+        /// The account's id, as list shows it
+        id: String,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Delete a service account: its tokens are refused from then on
+    Delete {
+        /// The account's id, as list shows it
+        id: String,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+}
+
+/// `pinyon role …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RoleCommand {
+    /// List who has which roles
+    List {
+        /// Only those of this principal: user:ID, service_account:ID, api_key:ID or invite:ID
+        #[arg(long, value_name = "TYPE:ID")]
+        principal: Option<String>,
+        /// Only those in this project, by name or id
+        #[arg(long)]
+        project: Option<String>,
+        /// Only this role
+        #[arg(long)]
+        role: Option<String>,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Give a role to somebody
+    Grant {
+        /// Which: OrgOwner, OrgManager, …; in a project ProjectOwner, ProjectManager, …
+        role: String,
+        /// To whom: user:ID, service_account:ID, api_key:ID or invite:ID
+        #[arg(long, value_name = "TYPE:ID")]
+        to: String,
+        /// In which project, by name or id, when it is a role in a project
+        #[arg(long)]
+        project: Option<String>,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Take a role away again
+    Revoke {
+        /// The id of the role binding, as list shows it
+        id: String,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+}
+
+/// `pinyon user …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// List users
+    List {
+        /// Only the one with this e-mail address
+        #[arg(long)]
+        email: Option<String>,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+}
+
+/// `pinyon catalog …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogCommand {
+    /// Make the catalog anew from the data, after its file was lost; stop the server first
+    Rebuild {
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}

@@ -1,0 +1,220 @@
+//! Carries commands out, as the operator.
+
+use std::{future::Future, sync::Arc};
+
+use pinyon_model::{
+    Email, Error, NewProject, NewRoleBinding, NewServiceAccount, Page, PageRequest, Principal, PrincipalRef, PrincipalType, Project,
+    ProjectId, ResourceRef, ResourceType, Result, Role, RoleBindingFilter, RoleBindingId, RoleGrant, ServiceAccount, ServiceAccountId,
+    UserId,
+};
+use pinyon_service::{ApiKeySecret, Clock, CreatedApiKey, CreatedServiceAccount, NewApiKey, OpContext, Service};
+
+use super::{
+    Command, Output, RootKeyFile, Secret,
+    rows::{KeyRow, RoleRow},
+};
+
+/// What a command works with.
+struct Operator<'a> {
+    service: &'a Arc<Service>,
+    ctx: OpContext,
+}
+
+impl Command {
+    /// Carries the command out.
+    pub(crate) async fn execute(self, service: &Arc<Service>, clock: &dyn Clock, root_key: &RootKeyFile) -> Result<Output> {
+        let operator = Operator { service, ctx: OpContext::internal(Principal::Operator, clock.now_ms()) };
+        let ctx = &operator.ctx;
+        Ok(match self {
+            Command::CreateKey { name, roles, project, value } => operator.create_key(name, &roles, project, value).await?,
+            Command::ListKeys { project } => operator.list_keys(project).await?,
+            Command::RevokeKey { id } => {
+                let key = service.find_api_key(ctx, &id).await?;
+                service.delete_api_key(ctx, key.id).await?;
+                Output::KeyRevoked { id: key.id.to_string() }
+            }
+            Command::RotateRoot => Output::RootRotated { place: root_key.rotate(service, ctx).await? },
+            Command::ExportRoot => Output::Root { value: Secret::new(service.export_root(ctx).await?.export_text()) },
+            Command::ListOrganizations => {
+                Output::Organizations { organizations: service.list_organizations(ctx).await?.into_iter().map(Into::into).collect() }
+            }
+            Command::CreateProject { name } => {
+                let new = NewProject { name: Project::parse_name(&name)?, max_pods: None, force_encryption_with_cmek: false };
+                Output::ProjectCreated { project: service.create_project(ctx, new).await?.into() }
+            }
+            Command::ListProjects => Output::Projects { projects: service.list_projects(ctx).await?.into_iter().map(Into::into).collect() },
+            Command::DeleteProject { project } => {
+                let id = operator.project(&project).await?;
+                service.delete_project(ctx, id).await?;
+                Output::ProjectDeleted { id: id.to_string() }
+            }
+            Command::CreateServiceAccount { name, roles, project } => operator.create_service_account(&name, &roles, project).await?,
+            Command::ListServiceAccounts => {
+                let accounts = all(|page| service.list_service_accounts(ctx, page)).await?;
+                Output::ServiceAccounts { service_accounts: accounts.into_iter().map(Into::into).collect() }
+            }
+            Command::RotateServiceAccount { id } => {
+                secret_of(service.rotate_service_account_secret(ctx, ServiceAccountId::parse(&id)?).await?)
+            }
+            Command::DeleteServiceAccount { id } => {
+                let id = ServiceAccountId::parse(&id)?;
+                service.delete_service_account(ctx, id).await?;
+                Output::ServiceAccountDeleted { id: id.to_string() }
+            }
+            Command::ListRoles { principal, project, role } => operator.list_roles(principal, project, role).await?,
+            Command::GrantRole { role, to, project } => operator.grant_role(&role, &to, project).await?,
+            Command::RevokeRole { id } => {
+                let id = RoleBindingId::parse(&id)?;
+                service.delete_role_binding(ctx, id).await?;
+                Output::RoleRevoked { id: id.to_string() }
+            }
+            Command::ListUsers { email } => {
+                let email = email.map(|text| Email::new(&text)).transpose()?;
+                let users = all(|page| service.list_users(ctx, email.clone(), page)).await?;
+                Output::Users { users: users.into_iter().map(Into::into).collect() }
+            }
+            Command::Check => Output::Checked { report: service.check(ctx).await?.into() },
+        })
+    }
+}
+
+impl Operator<'_> {
+    async fn create_key(&self, name: String, roles: &[String], project: Option<String>, value: Option<Secret>) -> Result<Output> {
+        let projects = self.service.list_projects(&self.ctx).await?;
+        let new = NewApiKey {
+            name,
+            project_id: project.map(|p| find_project(&projects, &p)).transpose()?,
+            roles: roles.iter().map(|r| Role::parse_for_api_key(r)).collect::<Result<_>>()?,
+            secret: value.map(|v| ApiKeySecret::import(v.reveal())).transpose()?,
+        };
+        let CreatedApiKey { key, secret } = self.service.create_api_key(&self.ctx, new).await?;
+        Ok(Output::KeyCreated { key: KeyRow::new(&projects, key), value: Secret::new(secret.reveal().to_owned()) })
+    }
+
+    async fn list_keys(&self, project: Option<String>) -> Result<Output> {
+        let projects = self.service.list_projects(&self.ctx).await?;
+        let project = project.map(|p| find_project(&projects, &p)).transpose()?;
+        let keys = self.service.list_api_keys(&self.ctx, project).await?;
+        Ok(Output::Keys { keys: keys.into_iter().map(|k| KeyRow::new(&projects, k)).collect() })
+    }
+
+    async fn create_service_account(&self, name: &str, roles: &[String], project: Option<String>) -> Result<Output> {
+        let project = self.project_of(project).await?;
+        let grants = roles.iter().map(|role| grant(role, project)).collect::<Result<_>>()?;
+        let new = NewServiceAccount { name: ServiceAccount::parse_name(name)?, grants };
+        self.service.create_service_account(&self.ctx, new).await.map(secret_of)
+    }
+
+    async fn list_roles(&self, principal: Option<String>, project: Option<String>, role: Option<String>) -> Result<Output> {
+        let filter = RoleBindingFilter {
+            principal: principal.map(|text| parse_principal(&text)).transpose()?,
+            resource: self.project_of(project).await?.map(ResourceRef::Project),
+            role: role.map(|text| Role::parse(&text)).transpose()?,
+            ..RoleBindingFilter::default()
+        };
+        let projects = self.service.list_projects(&self.ctx).await?;
+        let bindings = all(|page| self.service.list_role_bindings(&self.ctx, filter, page)).await?;
+        Ok(Output::Roles { roles: bindings.iter().map(|b| RoleRow::new(&projects, b)).collect() })
+    }
+
+    async fn grant_role(&self, role: &str, to: &str, project: Option<String>) -> Result<Output> {
+        let projects = self.service.list_projects(&self.ctx).await?;
+        let project = project.map(|p| find_project(&projects, &p)).transpose()?;
+        let role = Role::parse(role)?;
+        if role.scope() == ResourceType::Organization && project.is_some() {
+            return Err(Error::invalid(format!("{} is a role in the organization: leave --project out", role.as_str())));
+        }
+        let new = NewRoleBinding { principal: parse_principal(to)?, grant: grant(role.as_str(), project)? };
+        let binding = self.service.create_role_binding(&self.ctx, new).await?;
+        Ok(Output::RoleGranted { role: RoleRow::new(&projects, &binding) })
+    }
+
+    async fn project_of(&self, project: Option<String>) -> Result<Option<ProjectId>> {
+        match project {
+            Some(text) => self.project(&text).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn project(&self, text: &str) -> Result<ProjectId> {
+        find_project(&self.service.list_projects(&self.ctx).await?, text)
+    }
+}
+
+fn secret_of(created: CreatedServiceAccount) -> Output {
+    let CreatedServiceAccount { account, secret } = created;
+    Output::ServiceAccountSecret { service_account: account.into(), client_secret: Secret::new(secret.reveal().to_owned()) }
+}
+
+/// Every page of a listing.
+async fn all<T, F: Future<Output = Result<Page<T>>>>(list: impl Fn(PageRequest) -> F) -> Result<Vec<T>> {
+    let mut items = Vec::new();
+    let mut request = PageRequest { limit: 100, after: None };
+    loop {
+        let Page { items: part, next } = list(request).await?;
+        items.extend(part);
+        match next {
+            Some(_) => request.after = next,
+            None => return Ok(items),
+        }
+    }
+}
+
+/// A role in the organization, or in the project when it is a role in one.
+fn grant(role: &str, project: Option<ProjectId>) -> Result<RoleGrant> {
+    let role = Role::parse(role)?;
+    match role.scope() {
+        ResourceType::Organization => RoleGrant::new(role, None),
+        ResourceType::Project if project.is_none() => {
+            Err(Error::invalid(format!("{} is a role in a project: say in which by --project", role.as_str())))
+        }
+        ResourceType::Project => RoleGrant::new(role, project),
+    }
+}
+
+/// `TYPE:ID`; a type's two words may also be joined by a hyphen.
+fn parse_principal(text: &str) -> Result<PrincipalRef> {
+    let (kind, id) = text.split_once(':').unwrap_or((text, ""));
+    let kind = kind.replace('-', "_");
+    let Some(kind) = PrincipalType::ALL.into_iter().find(|t| t.as_str() == kind) else {
+        let shown = text.escape_debug();
+        return Err(Error::invalid(format!("'{shown}' is not user:ID, service_account:ID, api_key:ID or invite:ID")));
+    };
+    UserId::parse(id).map(|id| PrincipalRef::from_bytes(kind, *id.as_bytes()))
+}
+
+/// A project by its id or its name.
+fn find_project(projects: &[Project], text: &str) -> Result<ProjectId> {
+    let found: Vec<_> = projects.iter().filter(|p| p.name == text || p.id.to_string() == text).collect();
+    match found[..] {
+        [project] => Ok(project.id),
+        [] => Err(Error::not_found(format!("There is no project '{}'", text.escape_debug()))),
+        _ => Err(Error::invalid(format!("More than one project is called '{}'; use its id", text.escape_debug()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn principals_are_spelled_with_their_type() {
+        let id = "07070707-0707-0707-0707-070707070707";
+        let account = PrincipalRef::ServiceAccount(ServiceAccountId::from_bytes([7; 16]));
+        for text in [format!("service_account:{id}"), format!("service-account:{id}")] {
+            assert_eq!(parse_principal(&text), Ok(account));
+        }
+        for bad in ["", "user", "user:", "robot:1", id] {
+            assert!(parse_principal(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn roles_are_given_where_they_are_roles() {
+        let project = Some(ProjectId::from_bytes([1; 16]));
+        assert_eq!(grant("OrgOwner", project).unwrap().project, None, "--project is for the other roles of the account");
+        assert_eq!(grant("ProjectOwner", project).unwrap().project, project);
+        assert!(grant("ProjectOwner", None).unwrap_err().message.contains("--project"));
+        assert!(grant("Emperor", None).is_err());
+    }
+}

@@ -1,0 +1,165 @@
+//! Things as a command line lists them: names beside ids, times as text.
+
+use pinyon_model::{ApiKey, Organization, Project, Recall, ResourceRef, RoleBinding, ServiceAccount, User};
+use pinyon_service::{CheckReport, CheckedRecall};
+use pinyon_wire::rfc3339;
+use serde::{Deserialize, Serialize};
+
+/// An API key as it is listed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KeyRow {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) project_id: String,
+    pub(crate) project: String,
+    pub(crate) roles: Vec<String>,
+    pub(crate) hint: String,
+}
+
+impl KeyRow {
+    pub(super) fn new(projects: &[Project], key: ApiKey) -> Self {
+        let ApiKey { id, name, project_id, roles, hint, created_at_ms: _ } = key;
+        let project = projects.iter().find(|p| p.id == project_id).map(|p| p.name.clone()).unwrap_or_default();
+        let roles = roles.iter().map(|r| r.as_str().to_owned()).collect();
+        Self { id: id.to_string(), name, project_id: project_id.to_string(), project, roles, hint }
+    }
+}
+
+/// An organization as it is listed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct OrganizationRow {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) plan: String,
+    pub(crate) payment_status: String,
+    pub(crate) created_at: String,
+}
+
+impl From<Organization> for OrganizationRow {
+    fn from(organization: Organization) -> Self {
+        let Organization { id, name, plan, payment_status, created_at_ms } = organization;
+        let (plan, payment_status) = (plan.as_str().to_owned(), payment_status.as_str().to_owned());
+        Self { id: id.to_string(), name, plan, payment_status, created_at: rfc3339(created_at_ms) }
+    }
+}
+
+/// A project as it is listed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ProjectRow {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) organization_id: String,
+    pub(crate) created_at: String,
+}
+
+impl From<Project> for ProjectRow {
+    fn from(project: Project) -> Self {
+        let Project { id, organization_id, name, max_pods: _, force_encryption_with_cmek: _, created_at_ms } = project;
+        Self { id: id.to_string(), name, organization_id: organization_id.to_string(), created_at: rfc3339(created_at_ms) }
+    }
+}
+
+/// A service account as it is listed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ServiceAccountRow {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) client_id: String,
+    pub(crate) created_at: String,
+    pub(crate) updated_at: String,
+}
+
+impl From<ServiceAccount> for ServiceAccountRow {
+    fn from(account: ServiceAccount) -> Self {
+        let client_id = account.client_id();
+        let ServiceAccount { id, organization_id: _, name, created_at_ms, updated_at_ms } = account;
+        Self { id: id.to_string(), name, client_id, created_at: rfc3339(created_at_ms), updated_at: rfc3339(updated_at_ms) }
+    }
+}
+
+/// A role binding as it is listed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RoleRow {
+    pub(crate) id: String,
+    pub(crate) role: String,
+    pub(crate) principal_type: String,
+    pub(crate) principal_id: String,
+    pub(crate) resource_type: String,
+    pub(crate) resource_id: String,
+    /// The project's name; none for a role in the organization.
+    pub(crate) project: Option<String>,
+    pub(crate) created_at: String,
+}
+
+impl RoleRow {
+    pub(super) fn new(projects: &[Project], binding: &RoleBinding) -> Self {
+        let RoleBinding { id, organization_id: _, principal, resource, role, created_at_ms } = binding;
+        let project = match resource {
+            ResourceRef::Organization(_) => None,
+            ResourceRef::Project(id) => projects.iter().find(|p| p.id == *id).map(|p| p.name.clone()),
+        };
+        Self {
+            id: id.to_string(),
+            role: role.as_str().to_owned(),
+            principal_type: principal.principal_type().as_str().to_owned(),
+            principal_id: principal.id(),
+            resource_type: resource.resource_type().as_str().to_owned(),
+            resource_id: resource.id(),
+            project,
+            created_at: rfc3339(*created_at_ms),
+        }
+    }
+}
+
+/// A user as it is listed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct UserRow {
+    pub(crate) id: String,
+    pub(crate) email: String,
+    pub(crate) name: Option<String>,
+    pub(crate) created_at: String,
+}
+
+impl From<User> for UserRow {
+    fn from(user: User) -> Self {
+        let User { id, organization_id: _, email, name, created_at_ms } = user;
+        Self { id: id.to_string(), email: email.as_str().to_owned(), name, created_at: rfc3339(created_at_ms) }
+    }
+}
+
+/// What a check found.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CheckRows {
+    pub(crate) indexes: u64,
+    pub(crate) namespaces: u64,
+    pub(crate) records: u64,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    pub(crate) audit_events: u64,
+    /// Of each index with approximate search.
+    #[serde(default)]
+    pub(crate) recall: Vec<RecallRow>,
+    /// Path and what is wrong.
+    pub(crate) damaged: Vec<(String, String)>,
+}
+
+/// The recall of an index as a check tells it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RecallRow {
+    pub(crate) index: String,
+    /// By live queries, or by probes made of stored vectors.
+    pub(crate) live: bool,
+    pub(crate) samples: u64,
+    pub(crate) mean: f64,
+    pub(crate) worst: f64,
+}
+
+impl From<CheckReport> for CheckRows {
+    fn from(report: CheckReport) -> Self {
+        let CheckReport { indexes, namespaces, records, files, bytes, audit_events, recall, damaged } = report;
+        let damaged = damaged.into_iter().map(|d| (d.file, d.what)).collect();
+        let row = |CheckedRecall { index, live, recall: Recall { samples, mean, worst } }| RecallRow { index, live, samples, mean, worst };
+        let recall = recall.into_iter().map(row).collect();
+        Self { indexes, namespaces, records, files, bytes, audit_events, recall, damaged }
+    }
+}

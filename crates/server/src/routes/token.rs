@@ -1,0 +1,21 @@
+//! The token endpoint: the one operation that is asked by those who have no credential yet.
+
+use http::{Request, header};
+use hyper::body::Incoming;
+use pinyon_model::Result;
+use pinyon_service::IssuedToken;
+use pinyon_wire::oauth::{TokenRequest, token_response};
+
+use crate::{answer::Answer, app::App, listen::Peer};
+
+pub(super) async fn issue(app: &App, peer: Peer, request: Request<Incoming>) -> Result<Answer> {
+    // What is not text is no type that is known.
+    let content_type = request.headers().get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap_or("?").to_owned());
+    let body = app.bodies.read(request).await?;
+    let TokenRequest { client_id, client_secret } = match TokenRequest::parse(content_type.as_deref(), &body.bytes) {
+        Ok(request) => request,
+        Err(refusal) => return Ok(Answer::from(refusal.render()).no_store()),
+    };
+    let IssuedToken { token, expires_in_s } = app.service.issue_token(&client_id, client_secret.reveal(), &peer.source()).await?;
+    Ok(Answer::ok(token_response(token.reveal(), expires_in_s)).no_store())
+}

@@ -94,7 +94,9 @@ def test_cmek_cannot_be_turned_off(admin):
 
 def test_names_of_projects(admin, project):
     refused(lambda: admin.projects.create(name=project.name), 409)
-    refused(lambda: admin.projects.create(name="x" * 513), 400, 422)
+    # The client does not even send it; the server's own tests do.
+    with pytest.raises(ValueError):
+        admin.projects.create(name="x" * 513)
     long = admin.projects.create(name="x" * 512)
     admin.projects.delete(project_id=long.id)
 
@@ -122,7 +124,8 @@ def test_api_keys(admin, project):
     admin.api_keys.delete(api_key_id=viewer.key.id)
     refused(lambda: pinecone.Pinecone(api_key=viewer.value, host=admin_sdk.CONTROL).list_indexes(), 401)
     refused(lambda: admin.api_keys.describe(api_key_id=viewer.key.id), 404)
-    refused(lambda: admin.api_keys.create(project_id=project.id, name="x" * 81), 400, 422)
+    with pytest.raises(ValueError):
+        admin.api_keys.create(project_id=project.id, name="x" * 81)
     refused(lambda: admin.api_keys.create(project_id=str(uuid.uuid4()), name="k"), 404)
 
 

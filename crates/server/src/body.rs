@@ -70,6 +70,11 @@ impl BodyReader {
         self.limit
     }
 
+    /// One that takes no more than so many bytes of a body.
+    pub(crate) fn at_most(&self, bytes: usize) -> Self {
+        Self { limit: self.limit.min(bytes), ..self.clone() }
+    }
+
     /// How long a body may take.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout

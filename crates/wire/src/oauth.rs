@@ -228,10 +228,13 @@ mod tests {
         for (content_type, body) in [
             ("application/json", r#"{"client_id":{"a":"hunter2"},"client_secret":"hunter2"}"#),
             ("application/json", r#"{"client_secret":["hunter2"]}"#),
+            ("application/json", r#"{"client_secret":8675309}"#),
+            ("application/json", r#""hunter2""#),
             ("application/x-www-form-urlencoded", "client_secret=hunter2%ff&client_id=a"),
             ("application/x-www-form-urlencoded", "client_secret=hunter2%"),
         ] {
-            assert!(!refused(Some(content_type), body).2.contains("hunter2"), "{body}");
+            let told = refused(Some(content_type), body).2;
+            assert!(!told.contains("hunter2") && !told.contains("8675309"), "{told}");
         }
     }
 

@@ -8,10 +8,13 @@ use pinyon_wire::oauth::{TokenRequest, token_response};
 
 use crate::{answer::Answer, app::App, listen::Peer};
 
+/// Nobody has shown a credential before the body is read.
+const BODY_MAX: usize = 16 << 10;
+
 pub(super) async fn issue(app: &App, peer: Peer, request: Request<Incoming>) -> Result<Answer> {
     // What is not text is no type that is known.
     let content_type = request.headers().get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap_or("?").to_owned());
-    let body = app.bodies.read(request).await?;
+    let body = app.bodies.at_most(BODY_MAX).read(request).await?;
     let TokenRequest { client_id, client_secret } = match TokenRequest::parse(content_type.as_deref(), &body.bytes) {
         Ok(request) => request,
         Err(refusal) => return Ok(Answer::from(refusal.render()).no_store()),

@@ -93,6 +93,7 @@ async fn tokens_are_got_for_a_secret_in_oauths_words() {
         (with("client_secret", Value::Null), 400, "invalid_request"),
         (with("client_secret", json!(7)), 400, "invalid_request"),
         (json!([]), 400, "invalid_request"),
+        (with("client_id", json!("x".repeat(16 << 10))), 413, "invalid_request"),
     ] {
         let (found, answer) = admin.token_answer(body.clone()).await;
         assert_eq!((found, &answer["error"]), (status, &json!(word)), "{body}");

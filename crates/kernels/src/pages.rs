@@ -22,7 +22,8 @@ pub fn prefer_huge_pages(memory: &mut [MaybeUninit<u8>]) {
     let _ = memory;
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
 

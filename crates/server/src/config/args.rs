@@ -160,7 +160,7 @@ pub(crate) struct ServerArgs {
     /// What of reads and writes of records is audited, beside refusals [default: off]
     #[arg(long, env = "PINYON_AUDIT_RECORDS", value_enum)]
     pub(crate) audit_records: Option<AuditRecords>,
-    /// Whether roles that read records, and write none, may embed and rerank too; Pinecone's older pages deny it [default: true]
+    /// Whether roles that read records, and write none, may embed and rerank too: Pinecone's pages disagree [default: false]
     #[arg(long, env = "PINYON_VIEWERS_INFER", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     pub(crate) viewers_infer: Option<bool>,
 

@@ -162,7 +162,7 @@ impl Settings {
             limits: limits(&args)?,
             key_dir: args.key_dir.clone(),
             audit_records: args.audit_records.unwrap_or_default(),
-            viewers_infer: args.viewers_infer.unwrap_or(true),
+            viewers_infer: args.viewers_infer.unwrap_or(false),
             engine: engine(args.cache.as_deref(), args.engine.unwrap_or_default())?,
             quotas: quotas(args.quotas.unwrap_or_default()),
             config_dir: folders.config.clone(),

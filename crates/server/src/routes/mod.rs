@@ -2,10 +2,10 @@
 //! them need happens here, once.
 
 mod admin;
+mod credentials;
 mod indexes;
 mod namespaces;
 mod recall;
-mod token;
 mod vectors;
 
 use std::sync::Arc;
@@ -139,7 +139,12 @@ async fn call(
     version: ApiVersion,
     request: Request<Incoming>,
 ) -> Result<Answer> {
-    let Some(permission) = route.permission else { return token::issue(&app, peer, request).await };
+    let Some(permission) = route.permission else {
+        return match route.operation {
+            Operation::AcceptInvite => credentials::accept_invite(&app, peer, request).await,
+            _ => credentials::issue_token(&app, peer, request).await,
+        };
+    };
     let ctx = match app.authenticate(peer, id, request.headers(), &target, route.plane).await {
         Ok(ctx) => ctx,
         Err(error) => {

@@ -262,6 +262,19 @@ async fn invites_and_users() {
     let last = admin.delete(&format!("/admin/role-bindings/{}", text(&binding["id"]))).await;
     refused(&last, 409, "ABORTED", "delete the invite");
     assert_eq!(admin.get("/admin/invites?limit=1").await.json()["data"].as_array().unwrap().len(), 1);
+
+    // Who has the token of the last mail comes in, once, with the invite's role.
+    let accept = async |body: Value| Api::bare().post(&format!("{}/pinyon/v1/invites/accept", admin.server.url()), body).await;
+    refused(&accept(json!({"token": token})).await, 401, "UNAUTHENTICATED", "cannot be accepted");
+    refused(&accept(json!({})).await, 422, "UNPROCESSABLE_ENTITY", "token");
+    let other = admin.post("/admin/invites", json!({"email": "ada@acme.com", "role_bindings": member})).await;
+    let token = other.header("x-pinyon-invite-token").unwrap().to_owned();
+    let user = accept(json!({"token": token, "name": "Ada"})).await;
+    assert_eq!((user.status, &user.json()["email"], &user.json()["name"]), (200, &json!("ada@acme.com"), &json!("Ada")));
+    refused(&accept(json!({"token": token})).await, 401, "UNAUTHENTICATED", "cannot be accepted");
+    assert_eq!(admin.get("/admin/users?email=ADA@acme.com").await.json()["data"], json!([user.json()]));
+    let user = format!("/admin/users/{}", text(&user.json()["id"]));
+    assert_eq!((admin.get(&user).await.status, admin.delete(&user).await.status, admin.get(&user).await.status), (200, 202, 404));
     assert_eq!(admin.delete(&path).await.status, 202);
     refused(&admin.post(&format!("{path}/resend"), json!({})).await, 404, "NOT_FOUND", "invite");
     assert_eq!(admin.get(&query).await.json()["data"], json!([]), "its roles went with it");

@@ -1,11 +1,11 @@
-use pinyon_model::{Email, Error, Invite, InviteStatus, NewInvite, Page, ResourceType, Result};
+use pinyon_model::{Email, Error, Invite, InviteStatus, NewInvite, Page, ResourceType, Result, User};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Listing,
     role_binding::{GrantsBody, read_grants},
 };
-use crate::{json, percent::Parameters, rfc3339};
+use crate::{json, oauth::Secret, percent::Parameters, rfc3339};
 
 #[derive(Deserialize)]
 struct CreateBody {
@@ -23,6 +23,23 @@ pub fn create_invite(body: &[u8]) -> Result<NewInvite> {
         ));
     }
     Ok(NewInvite { email: Email::new(&email)?, grants })
+}
+
+/// Who accepts an invite.
+#[derive(Debug, Deserialize)]
+pub struct AcceptRequest {
+    /// What the inviter was given.
+    pub token: Secret,
+    /// What the person is called; none when it does not say.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+/// Reads the body of `POST /pinyon/v1/invites/accept`.
+pub fn accept_invite(body: &[u8]) -> Result<AcceptRequest> {
+    let AcceptRequest { token, name } = json::from_control(body)?;
+    let name = name.as_deref().map(User::parse_name).transpose()?;
+    Ok(AcceptRequest { token, name })
 }
 
 /// Reads the query string of `GET /admin/invites`.

@@ -12,7 +12,7 @@ mod tests;
 mod user;
 
 pub use api_key::{ApiKeyRequest, api_key_list, api_key_model, create_api_key, created_api_key, update_api_key};
-pub use invite::{create_invite, invite_model, invite_page, list_invites};
+pub use invite::{AcceptRequest, accept_invite, create_invite, invite_model, invite_page, list_invites};
 pub use list::Listing;
 pub use organization::{organization_list, organization_model, update_organization};
 pub use project::{create_project, project_list, project_model, update_project};

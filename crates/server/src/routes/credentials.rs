@@ -1,17 +1,20 @@
-//! The token endpoint: the one operation that is asked by those who have no credential yet.
+//! What is asked by those who have no credential yet: a token for a service account's secret, and to be let in by an invite.
 
 use http::{Request, header};
 use hyper::body::Incoming;
 use pinyon_model::Result;
 use pinyon_service::IssuedToken;
-use pinyon_wire::oauth::{TokenRequest, token_response};
+use pinyon_wire::{
+    admin,
+    oauth::{TokenRequest, token_response},
+};
 
 use crate::{answer::Answer, app::App, listen::Peer};
 
 /// Nobody has shown a credential before the body is read.
 const BODY_MAX: usize = 16 << 10;
 
-pub(super) async fn issue(app: &App, peer: Peer, request: Request<Incoming>) -> Result<Answer> {
+pub(super) async fn issue_token(app: &App, peer: Peer, request: Request<Incoming>) -> Result<Answer> {
     // What is not text is no type that is known.
     let content_type = request.headers().get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap_or("?").to_owned());
     let body = app.bodies.at_most(BODY_MAX).read(request).await?;
@@ -21,4 +24,11 @@ pub(super) async fn issue(app: &App, peer: Peer, request: Request<Incoming>) -> 
     };
     let IssuedToken { token, expires_in_s } = app.service.issue_token(&client_id, client_secret.reveal(), &peer.source()).await?;
     Ok(Answer::ok(token_response(token.reveal(), expires_in_s)).no_store())
+}
+
+pub(super) async fn accept_invite(app: &App, peer: Peer, request: Request<Incoming>) -> Result<Answer> {
+    let body = app.bodies.at_most(BODY_MAX).read(request).await?;
+    let admin::AcceptRequest { token, name } = admin::accept_invite(&body.bytes)?;
+    let user = app.service.accept_invite(token.reveal(), name, &peer.source()).await?;
+    Ok(Answer::ok(admin::user_model(&user)))
 }

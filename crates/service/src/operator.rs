@@ -6,7 +6,7 @@ use pinyon_model::{AuditEvent, Error, Result};
 use pinyon_storage::RootKey;
 
 use crate::{
-    OpContext, Service,
+    DamagedFile, OpContext, Service,
     authorize::{Action, Installation},
 };
 
@@ -33,6 +33,13 @@ impl Service {
         let root = self.root();
         authorized.name(root.fingerprint().to_string(), "");
         authorized.close(Ok(root)).await
+    }
+
+    /// Reads the whole audit log from disk, entry by entry: how many there are, and the files that are not what was written.
+    pub async fn verify_audit(&self, ctx: &OpContext) -> Result<(u64, Vec<DamagedFile>)> {
+        let authorized = self.authorize(ctx, Action::ReadAuditLog, Installation).await?;
+        let found = self.audit().check().await;
+        authorized.close(Ok(found)).await
     }
 
     /// Every entry of the audit log, oldest first.

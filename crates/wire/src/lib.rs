@@ -41,6 +41,7 @@
 //! ```
 
 pub mod admin;
+mod audit_event;
 pub mod control;
 pub mod data;
 mod error;
@@ -60,6 +61,7 @@ pub mod proto;
 mod timestamp;
 mod version;
 
+pub use audit_event::audit_event;
 pub use error::{Envelope, RenderedError, grpc_code, http_status};
 pub use namespace_ref::NamespaceRef;
 pub use operations::{Matched, Operation, PathParams, ROUTES, Route, match_path, plane_envelope, unknown_route};

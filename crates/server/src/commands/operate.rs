@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     config::{
-        Command, ConfigError, DataArgs, Folders, KeyCommand, OperateArgs, OrgCommand, ProjectCommand, RoleCommand, RootKeyPlace,
-        ServerArgs, ServiceAccountCommand, UserCommand,
+        AuditCommand, Command, ConfigError, DataArgs, Folders, KeyCommand, OperateArgs, OrgCommand, ProjectCommand, RoleCommand,
+        RootKeyPlace, ServerArgs, ServiceAccountCommand, UserCommand,
     },
     operator::{self, Output, RootKeyFile, SOCKET_NAME, Secret},
     server::open_service,
@@ -28,6 +28,7 @@ pub(super) async fn run(command: Command, file: ServerArgs, folders: &Folders) -
         Command::ServiceAccount(command) => service_account(command),
         Command::Role(command) => role(command),
         Command::User(UserCommand::List { email, operate }) => (operator::Command::ListUsers { email }, operate),
+        Command::Audit(command) => audit(command),
         Command::Serve(_) | Command::Dev(_) | Command::Demo(_) => return Err(ConfigError::new("not a command on a data directory").into()),
     };
     let place = place(operate.data, file, folders)?;
@@ -67,6 +68,14 @@ fn service_account(command: ServiceAccountCommand) -> (operator::Command, Operat
         ServiceAccountCommand::List { operate } => (operator::Command::ListServiceAccounts, operate),
         ServiceAccountCommand::Rotate { id, operate } => (operator::Command::RotateServiceAccount { id }, operate),
         ServiceAccountCommand::Delete { id, operate } => (operator::Command::DeleteServiceAccount { id }, operate),
+    }
+}
+
+fn audit(command: AuditCommand) -> (operator::Command, OperateArgs) {
+    match command {
+        AuditCommand::Tail { lines, operate } => (operator::Command::AuditEvents { last: Some(lines) }, operate),
+        AuditCommand::Export { operate } => (operator::Command::AuditEvents { last: None }, OperateArgs { json: true, ..operate }),
+        AuditCommand::Verify { operate } => (operator::Command::VerifyAudit, operate),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, io::Write as _, process::ExitCode};
 
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::operator::{CheckRows, Output, Secret};
@@ -10,8 +11,13 @@ use crate::operator::{CheckRows, Output, Secret};
 pub(super) fn show(output: Output, json: bool) -> std::io::Result<ExitCode> {
     let code = match &output {
         Output::Checked { report } if !report.damaged.is_empty() => ExitCode::from(2),
+        Output::AuditVerified { damaged, .. } if !damaged.is_empty() => ExitCode::from(2),
         _ => ExitCode::SUCCESS,
     };
+    if let (Output::AuditEvents { events }, true) = (&output, json) {
+        events.iter().try_for_each(|event| say(&format!("{event}\n")))?;
+        return Ok(code);
+    }
     if json {
         let mut line = Zeroizing::new(serde_json::to_string(&output)?);
         line.push('\n');
@@ -67,9 +73,26 @@ pub(super) fn show(output: Output, json: bool) -> std::io::Result<ExitCode> {
             let rows = users.into_iter().map(|u| [u.id, u.email, u.name.unwrap_or_default(), u.created_at]);
             say(&table(["ID", "E-MAIL", "NAME", "CREATED"], rows))?;
         }
+        Output::AuditEvents { events } => say(&table(["TIME", "WHO", "ACTION", "WHAT", "RESULT"], events.iter().map(audit_row)))?,
+        Output::AuditVerified { entries, damaged } => {
+            for (file, what) in &damaged {
+                say(&format!("damaged  {file}: {what}\n"))?;
+            }
+            let verdict = if damaged.is_empty() { "each follows the one before it" } else { "the log is not what was written" };
+            say(&format!("{entries} entries: {verdict}\n"))?;
+        }
         Output::Checked { report } => say_report(&report)?,
     }
     Ok(code)
+}
+
+/// An entry of the audit log for people.
+fn audit_row(event: &Value) -> [String; 5] {
+    let text = |of: &str| event.pointer(of).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let who = [text("/actor/principal_type"), text("/actor/principal_name")].join(" ");
+    let what = [text("/event/resource_type"), text("/event/resource_id")].join(" ");
+    let result = [text("/event/outcome/result"), text("/event/outcome/error_code")].join(" ");
+    [text("/event/time"), who.trim().to_owned(), text("/event/action"), what.trim().to_owned(), result.trim().to_owned()]
 }
 
 fn say_report(report: &CheckRows) -> std::io::Result<()> {

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-use super::{CatalogCommand, KeyCommand, OperateArgs, OrgCommand, ProjectCommand, RoleCommand, ServiceAccountCommand, UserCommand};
+use super::{
+    AuditCommand, CatalogCommand, KeyCommand, OperateArgs, OrgCommand, ProjectCommand, RoleCommand, ServiceAccountCommand, UserCommand,
+};
 
 /// A vector database that speaks Pinecone's API.
 ///
@@ -75,6 +77,9 @@ pub(crate) enum Command {
     /// List users
     #[command(subcommand)]
     User(UserCommand),
+    /// Show, export and verify the audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Verify every stored byte and name what is damaged
     Check(OperateArgs),
     /// Repair the catalog

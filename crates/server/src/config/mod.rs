@@ -9,7 +9,8 @@ mod size;
 
 pub(crate) use args::{AdvertiseScheme, AuditRecords, Cli, Command, CommonArgs, DemoArgs, EngineArgs, LogFormat, QuotaArgs, ServerArgs};
 pub(crate) use operate_args::{
-    CatalogCommand, DataArgs, KeyCommand, OperateArgs, OrgCommand, ProjectCommand, RoleCommand, ServiceAccountCommand, UserCommand,
+    AuditCommand, CatalogCommand, DataArgs, KeyCommand, OperateArgs, OrgCommand, ProjectCommand, RoleCommand, ServiceAccountCommand,
+    UserCommand,
 };
 pub(crate) use place::{DataPlace, Folders, ROOT_KEY_VARIABLE, RootKeyPlace};
 pub(crate) use settings::{Addresses, HostSettings, Limits, Mode, PORT_DEFAULT, Settings, TlsSettings, read_file};

@@ -201,6 +201,29 @@ pub(crate) enum UserCommand {
     },
 }
 
+/// `pinyon audit …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Show the last entries of the audit log
+    Tail {
+        /// How many
+        #[arg(short = 'n', long, default_value_t = 20)]
+        lines: u64,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Print all entries, oldest first, a line of JSON each
+    Export {
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Hold every entry against the one before it; status 2 if the log is not what was written
+    Verify {
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+}
+
 /// `pinyon catalog …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CatalogCommand {

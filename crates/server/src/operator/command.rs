@@ -1,6 +1,7 @@
 //! The commands and what they answer: as JSON between a command line and a running server.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     Secret,
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     GrantRole { role: String, to: String, project: Option<String> },
     RevokeRole { id: String },
     ListUsers { email: Option<String> },
+    AuditEvents { last: Option<u64> },
+    VerifyAudit,
     Check,
 }
 
@@ -85,6 +88,13 @@ pub(crate) enum Output {
     },
     Users {
         users: Vec<UserRow>,
+    },
+    AuditEvents {
+        events: Vec<Value>,
+    },
+    AuditVerified {
+        entries: u64,
+        damaged: Vec<(String, String)>,
     },
     Checked {
         report: CheckRows,

@@ -8,6 +8,7 @@ use pinyon_model::{
     UserId,
 };
 use pinyon_service::{ApiKeySecret, Clock, CreatedApiKey, CreatedServiceAccount, NewApiKey, OpContext, Service};
+use pinyon_wire::audit_event;
 
 use super::{
     Command, Output, RootKeyFile, Secret,
@@ -72,6 +73,17 @@ impl Command {
                 let email = email.map(|text| Email::new(&text)).transpose()?;
                 let users = all(|page| service.list_users(ctx, email.clone(), page)).await?;
                 Output::Users { users: users.into_iter().map(Into::into).collect() }
+            }
+            Command::AuditEvents { last } => {
+                let events = service.audit_events(ctx).await?;
+                let skipped = last.map_or(0, |n| events.len().saturating_sub(n as usize));
+                let printed = events[skipped..].iter().map(|event| serde_json::from_slice(&audit_event(event)));
+                let broken = |e| Error::internal(format!("An entry of the audit log could not be printed: {e}"));
+                Output::AuditEvents { events: printed.collect::<std::result::Result<_, _>>().map_err(broken)? }
+            }
+            Command::VerifyAudit => {
+                let (entries, damaged) = service.verify_audit(ctx).await?;
+                Output::AuditVerified { entries, damaged: damaged.into_iter().map(|d| (d.file, d.what)).collect() }
             }
             Command::Check => Output::Checked { report: service.check(ctx).await?.into() },
         })

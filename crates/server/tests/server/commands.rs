@@ -215,3 +215,37 @@ fn help_is_there_for_everything() {
         assert!(help.contains(flag), "{flag}");
     }
 }
+
+#[tokio::test]
+async fn the_audit_log_is_shown_exported_and_verified() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    home.run(&["project", "create", "audited"]);
+    let key = home.run(&["key", "create", "--name", "viewer", "--role", "DataPlaneViewer"]);
+    let url = format!("{}/indexes", server.url());
+    assert_eq!(Api::new(&key).post(&url, index_spec("refused")).await.status, 403);
+    let lines = home.run(&["audit", "export"]);
+    let events: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<_> =
+        events.iter().map(|e| (&e["event"]["action"], &e["event"]["resource_type"], &e["event"]["outcome"]["result"])).collect();
+    for wanted in [("create", "project", "success"), ("create", "api-key", "success"), ("create", "index", "failure")] {
+        assert!(told.contains(&(&json!(wanted.0), &json!(wanted.1), &json!(wanted.2))), "{wanted:?}: {lines}");
+    }
+    let refusal = events.iter().find(|e| e["event"]["resource_id"] == "refused").unwrap();
+    assert_eq!((&refusal["event"]["outcome"]["error_code"], &refusal["actor"]["principal_type"]), (&json!("FORBIDDEN"), &json!("api_key")));
+    assert!(!lines.contains(&key), "no secret is in it");
+    let tail = home.run(&["audit", "tail", "-n", "1"]);
+    assert!(tail.lines().count() == 2 && tail.contains("failure FORBIDDEN"), "{tail}");
+    assert!(home.run(&["audit", "verify"]).contains("each follows the one before it"));
+    server.stop();
+
+    // One byte of the log: found, with the server stopped too.
+    let log = std::fs::read_dir(home.data().join("audit")).unwrap().flatten().map(|e| e.path()).find(|p| !p.ends_with("head")).unwrap();
+    let mut bytes = std::fs::read(&log).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&log, bytes).unwrap();
+    let verified = home.operate(&["audit", "verify"]);
+    assert_eq!(verified.status.code(), Some(2), "{}{}", text(&verified.stdout), text(&verified.stderr));
+    assert!(text(&verified.stdout).contains("damaged  audit/"), "{}", text(&verified.stdout));
+}

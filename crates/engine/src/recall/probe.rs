@@ -1,4 +1,4 @@
-//! The recall of one segment without live queries: vectors of its own, moved by noise, serve as queries, as in its calibration.
+//! The recall of one segment without live queries: vectors of its own, moved by noise, serve as queries, as one of the two kinds of its calibration.
 
 use std::sync::Arc;
 

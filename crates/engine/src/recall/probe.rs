@@ -1,4 +1,5 @@
-//! The recall of one segment without live queries: vectors of its own, moved by noise, serve as queries, as one of the two kinds of its calibration.
+//! The recall of one segment without live queries: vectors of its own, moved by noise, serve as queries, as does one of the two kinds
+//! that it is calibrated by.
 
 use std::sync::Arc;
 

@@ -4,7 +4,9 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { after, test } from "node:test";
+import { after } from "node:test";
+
+import { check, results } from "../check.mjs";
 
 const { AdminClient } = createRequire(`${process.env.PINYON_SDK}/package.json`)("@pinecone-database/pinecone");
 const control = process.env.PINYON_CONTROL;
@@ -26,17 +28,6 @@ for (const resource of ["organizations", "projects", "apiKeys", "serviceAccounts
   }
 }
 
-const results = { passed: 0, failed: 0, skipped: 0 };
-const case_ = (name, body) =>
-  test(name, async () => {
-    try {
-      await body();
-      results.passed += 1;
-    } catch (error) {
-      results.failed += 1;
-      throw error;
-    }
-  });
 const unique = (name) => `${name}-${randomUUID().slice(0, 8)}`;
 const refused = async (promise, name) => assert.rejects(promise, (error) => (assert.match(error.name, name), true));
 
@@ -49,7 +40,7 @@ async function withProject(body) {
   }
 }
 
-case_("organizations", async () => {
+check("organizations", async () => {
   const [own] = (await admin.organizations.list()).data;
   assert.equal((await admin.organizations.describe(own.id)).name, own.name);
   assert.equal((await admin.organizations.update(own.id, { name: "Trees" })).name, "Trees");
@@ -57,7 +48,7 @@ case_("organizations", async () => {
   await refused(admin.organizations.delete(own.id), /FailedPrecondition|Unmapped/);
 });
 
-case_("projects", async () => {
+check("projects", async () => {
   const made = await admin.projects.create({ name: unique("project"), maxPods: 1 });
   assert.equal(made.maxPods, 1);
   assert.ok((await admin.projects.list()).data.some((p) => p.id === made.id));
@@ -66,7 +57,7 @@ case_("projects", async () => {
   await refused(admin.projects.describe(made.id), /NotFound/);
 });
 
-case_("API keys", () =>
+check("API keys", () =>
   withProject(async (project) => {
     const made = await admin.apiKeys.create(project.id, { name: "k", roles: ["ProjectViewer"] });
     assert.ok(made.value.startsWith("pcsk_"));
@@ -77,7 +68,7 @@ case_("API keys", () =>
     await refused(admin.apiKeys.describe(made.key.id), /NotFound/);
   }));
 
-case_("service accounts", async () => {
+check("service accounts", async () => {
   const made = await admin.serviceAccounts.create({ name: "ci", roleBindings: [{ resourceType: "organization", role: "OrgMember" }] });
   const { id, clientId } = made.serviceAccount;
   const theirs = open(clientId, made.clientSecret);
@@ -92,7 +83,7 @@ case_("service accounts", async () => {
   await refused(admin.serviceAccounts.describe(id), /NotFound/);
 });
 
-case_("invites", async () => {
+check("invites", async () => {
   const email = `${unique("ada")}@example.com`;
   const made = await admin.invites.create({ email, roleBindings: [{ resourceType: "organization", role: "OrgMember" }] });
   assert.equal(made.status, "pending");
@@ -103,13 +94,13 @@ case_("invites", async () => {
   await refused(admin.invites.describe(made.id), /NotFound/);
 });
 
-case_("users", async () => {
+check("users", async () => {
   assert.deepEqual((await admin.users.list({ email: "nobody@example.com" })).data, []);
   await refused(admin.users.describe(randomUUID()), /NotFound/);
   await refused(admin.users.delete(randomUUID()), /NotFound/);
 });
 
-case_("role bindings", () =>
+check("role bindings", () =>
   withProject(async (project) => {
     const { key } = await admin.apiKeys.create(project.id, { name: "k", roles: ["DataPlaneViewer"] });
     const wanted = { principalType: "api_key", principalId: key.id, resourceType: "project", resourceId: project.id };
@@ -123,7 +114,7 @@ case_("role bindings", () =>
     await refused(admin.roleBindings.describe(made.id), /NotFound/);
   }));
 
-case_("nothing is left out", async () => {
+check("nothing is left out", async () => {
   assert.deepEqual(operations.filter((operation) => !called.has(operation)), []);
 });
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, after } from 'node:test';
-import { anyKey, check, client, closeTo, impatient, major, pc, refused, serverless, unique, withIndex } from './sdk.mjs';
+import { check } from '../check.mjs';
+import { anyKey, client, closeTo, impatient, major, pc, refused, serverless, unique, withIndex } from './sdk.mjs';
 
 let dense, dot, sparse;
 const shared = [];

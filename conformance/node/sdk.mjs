@@ -11,7 +11,9 @@ import { createRequire } from 'node:module';
 import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test, { after } from 'node:test';
+import { after } from 'node:test';
+
+import { results } from '../check.mjs';
 
 const folder = join(process.env.PINYON_SDK, 'node_modules/@pinecone-database/pinecone');
 const sdk = createRequire(join(process.env.PINYON_SDK, 'package.json'))('@pinecone-database/pinecone');
@@ -123,21 +125,6 @@ export async function withIndex(shape, body) {
     await pc.configureIndex({ name, deletionProtection: 'disabled' });
     await pc.deleteIndex(name);
   }
-}
-
-const results = { passed: 0, failed: 0, skipped: 0 };
-
-/** One case. */
-export function check(name, body) {
-  test(name, async () => {
-    try {
-      await body();
-      results.passed += 1;
-    } catch (error) {
-      results.failed += 1;
-      throw error;
-    }
-  });
 }
 
 after(() => {

@@ -149,13 +149,15 @@ impl Service {
         let this = Arc::clone(self);
         let ctx = OpContext { source: source.into(), ..OpContext::internal(Principal::System, self.clock().now_ms()) };
         self.detached(async move {
-            let mut writer = this.catalog().writer().await;
-            let stored = this.catalog().tables().invites.get(&id).cloned();
-            let well = |i: &StoredInvite| bool::from(i.token_hash.ct_eq(&hash)) && i.info.status(ctx.now_ms) == InviteStatus::Pending;
-            let Some(stored) = stored.filter(well) else {
-                this.audit().unknown_key(&ctx.source);
-                return Err(invalid());
+            let open = || {
+                let stored = this.catalog().tables().invites.get(&id).cloned();
+                let well = |i: &StoredInvite| bool::from(i.token_hash.ct_eq(&hash)) && i.info.status(ctx.now_ms) == InviteStatus::Pending;
+                stored.filter(well).ok_or_else(invalid)
             };
+            // Nobody waits to change the catalog who may not.
+            open().inspect_err(|_| this.audit().unknown_key(&ctx.source))?;
+            let mut writer = this.catalog().writer().await;
+            let stored = open()?;
             let mut authorized = this.authorize(&ctx, Action::AcceptInvite, Installation).await?;
             authorized.name(stored.info.email.as_str(), name.clone().unwrap_or_default());
             authorized.note("invite_id", id.to_string());

@@ -25,6 +25,8 @@ pub enum ErrorCode {
     FailedPrecondition,
     /// The body is over the limit.
     PayloadTooLarge,
+    /// The organization has not paid for this.
+    PaymentRequired,
     /// A rate limit; try again later.
     ResourceExhausted,
     /// Not built yet.
@@ -46,6 +48,8 @@ pub struct Error {
     pub code: ErrorCode,
     /// For the caller to read. Never holds a secret, a path outside the data directory or another tenant's text.
     pub message: String,
+    /// After how many seconds it may help to try again, where that is known.
+    pub retry_after_s: Option<u32>,
 }
 
 /// The result of anything a caller may be told of.
@@ -54,7 +58,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of this kind with this message.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), retry_after_s: None }
     }
     /// A 400.
     pub fn invalid(message: impl Into<String>) -> Self {
@@ -75,6 +79,10 @@ impl Error {
     /// A 403.
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::Forbidden, message)
+    }
+    /// A 429: a limit is used up, and this many seconds later it is not.
+    pub fn too_many(message: impl Into<String>, retry_after_s: u32) -> Self {
+        Self { retry_after_s: Some(retry_after_s.max(1)), ..Self::new(ErrorCode::ResourceExhausted, message) }
     }
     /// A 501.
     pub fn unimplemented(message: impl Into<String>) -> Self {

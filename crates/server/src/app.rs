@@ -212,7 +212,7 @@ fn new_request_id() -> pinyon_model::ObjectId {
 }
 
 /// What a client says it is, cut to 256 characters.
-fn user_agent(headers: &HeaderMap) -> Arc<str> {
+pub(crate) fn user_agent(headers: &HeaderMap) -> Arc<str> {
     let told = headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
     // What `to_str` gives is ASCII.
     told.get(..USER_AGENT_MAX).unwrap_or(told).into()

@@ -73,6 +73,8 @@ actions! {
     read DescribeOrganization OrganizationRead "read" "organization";
     write UpdateOrganization OrganizationWrite "update" "organization";
     write DeleteOrganization OrganizationWrite "delete" "organization";
+    write SetPlan Operate "update" "organization";
+    write SetPaymentStatus Operate "update" "organization";
     write CreateProject CreateProject "create" "project";
     read DescribeProject ProjectRead "read" "project";
     write UpdateProject ProjectWrite "update" "project";
@@ -91,6 +93,10 @@ actions! {
     read ListUsers OrganizationWrite "list" "user";
     read DescribeUser OrganizationWrite "read" "user";
     write DeleteUser OrganizationWrite "delete" "user";
+    write Login Operate "login" "user";
+    write Logout OrganizationRead "logout" "user";
+    write ChangePassword OrganizationRead "update" "user";
+    write SetPassword Operate "update" "user";
     read ListInvites OrganizationWrite "list" "invite";
     read DescribeInvite OrganizationWrite "read" "invite";
     write CreateInvite OrganizationWrite "create" "user";

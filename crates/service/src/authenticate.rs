@@ -5,12 +5,12 @@ use std::sync::Arc;
 use pinyon_model::{Plane, Principal, Result};
 use subtle::ConstantTimeEq;
 
-use crate::{ApiKeySecret, AuthMode, Service, authorize, authorize::invalid_api_key, token};
+use crate::{ApiKeySecret, AuthMode, Service, authorize, authorize::invalid_api_key};
 
 const SECRET_LEN_MAX: usize = 512;
 
 impl Service {
-    /// Who holds this credential, an API key's secret or a service account's token, on this side of the API. `source` is the caller's
+    /// Who holds this credential, an API key's secret or the token of a service account or a user, on this side of the API. `source` is the caller's
     /// address, which unknown credentials are counted by. What was revoked is unknown from the moment its revocation is answered.
     pub async fn authenticate(&self, plane: Plane, credential: Option<&str>, source: &str) -> Result<Arc<Principal>> {
         if let Some(principal) = credential.and_then(|text| self.holder(text)).filter(|p| authorize::admits(plane, p)) {
@@ -27,9 +27,7 @@ impl Service {
         if text.is_empty() || text.len() > SECRET_LEN_MAX {
             return None;
         }
-        if text.starts_with(token::PREFIX)
-            && let Some(principal) = self.token_holder(text)
-        {
+        if let Some(principal) = self.token_holder(text) {
             return Some(principal);
         }
         let hash = self.secret_hasher().of(text.as_bytes());

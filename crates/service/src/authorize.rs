@@ -250,7 +250,7 @@ impl Service {
         verdict(principal, given, action, place, self.viewers_infer())
     }
 
-    fn event<T: Resource>(&self, ctx: &OpContext, action: Action, resource: &T) -> AuditEvent {
+    pub(crate) fn event<T: Resource>(&self, ctx: &OpContext, action: Action, resource: &T) -> AuditEvent {
         let (word, kind) = action.words();
         let mut event = audit::open_event(ctx, random_bytes(), word, kind);
         (event.resource_id, event.resource_name) = resource.names();

@@ -10,14 +10,24 @@ use pinyon_storage::random_bytes;
 use subtle::ConstantTimeEq;
 
 use crate::{
-    InviteToken, OpContext, Service,
+    InviteToken, OpContext, Password, Service,
     authorize::{Action, Installation, Named, Place},
-    catalog::{Change, Noun, NounId, StoredInvite, Tables},
+    catalog::{Change, Noun, NounId, StoredInvite, StoredUser, Tables},
+    password::PasswordHash,
     role_binding::{bind, bindings_to_remove},
 };
 
 /// How long an invite can be accepted.
 const VALID_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+
+/// Who accepts an invite.
+#[derive(Debug, Clone, Default)]
+pub struct Acceptance {
+    /// What the person is called; none when it does not say.
+    pub name: Option<String>,
+    /// What it will sign in by; none for one who will not, until the operator sets a password.
+    pub password: Option<Password>,
+}
 
 /// An invite whose token was just made. It is shown now or never.
 #[derive(Debug, Clone)]
@@ -139,7 +149,7 @@ impl Service {
 
     /// Makes the invited person a user of the organization, with the invite's roles. `Unauthenticated` for a token that accepts
     /// nothing, whatever the reason.
-    pub async fn accept_invite(self: &Arc<Self>, token: &str, name: Option<String>, source: &str) -> Result<User> {
+    pub async fn accept_invite(self: &Arc<Self>, token: &str, acceptance: Acceptance, source: &str) -> Result<User> {
         let invalid = || Error::new(ErrorCode::Unauthenticated, "This invite cannot be accepted: it is unknown, too old or was used");
         let hash = self.secret_hasher().of(token.as_bytes());
         let Some(id) = InviteToken::parse(token) else {
@@ -156,13 +166,18 @@ impl Service {
             };
             // Nobody waits to change the catalog who may not.
             open().inspect_err(|_| this.audit().unknown_key(&ctx.source))?;
+            let Acceptance { name, password } = acceptance;
+            let password = match password {
+                Some(password) => Some(this.passwords().hash(password).await?),
+                None => None,
+            };
             let mut writer = this.catalog().writer().await;
             let stored = open()?;
             let mut authorized = this.authorize(&ctx, Action::AcceptInvite, Installation).await?;
             authorized.name(stored.info.email.as_str(), name.clone().unwrap_or_default());
             authorized.note("invite_id", id.to_string());
             let result: Result<User> = async {
-                let (user, changes) = plan_accept(&this.catalog().tables(), stored, name, ctx.now_ms)?;
+                let (user, changes) = plan_accept(&this.catalog().tables(), stored, name, password, ctx.now_ms)?;
                 this.catalog().change(&mut writer, &mut authorized, this.audit(), changes).await?;
                 Ok(user)
             }
@@ -199,7 +214,13 @@ fn check_free(tables: &Tables, organization: OrganizationId, new: &NewInvite, no
 }
 
 /// The user, and the invite's bindings as the user's: with the ids and the times they had.
-fn plan_accept(tables: &Tables, stored: StoredInvite, name: Option<String>, now_ms: u64) -> Result<(User, Vec<Change>)> {
+fn plan_accept(
+    tables: &Tables,
+    stored: StoredInvite,
+    name: Option<String>,
+    password: Option<PasswordHash>,
+    now_ms: u64,
+) -> Result<(User, Vec<Change>)> {
     let Invite { id, organization_id, ref email, .. } = stored.info;
     if tables.user_by_email(organization_id, email).is_some() {
         return Err(Error::already_exists("A user with this address is a member already"));
@@ -208,7 +229,7 @@ fn plan_accept(tables: &Tables, stored: StoredInvite, name: Option<String>, now_
     let user = User { id: UserId::from_random(random_bytes()), organization_id, email: email.clone(), name, created_at_ms: now_ms };
     let principal = PrincipalRef::User(user.id);
     let bindings = tables.bindings_of(PrincipalRef::Invite(id)).map(|b| RoleBinding { principal, ..b.clone() });
-    let mut changes = vec![Change::Put(Noun::User(user.clone()))];
+    let mut changes = vec![Change::Put(Noun::User(StoredUser { info: user.clone(), password, session_number: 0 }))];
     changes.extend(bindings.map(|b| Change::Put(Noun::RoleBinding(b))));
     let info = Invite { processed_at_ms: Some(now_ms), ..stored.info };
     changes.push(Change::Put(Noun::Invite(StoredInvite { info, ..stored })));

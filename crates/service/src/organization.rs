@@ -52,6 +52,48 @@ impl Service {
         .await
     }
 
+    /// Puts an organization on a plan. The operator's: what a plan bounds, [`crate::Limits`] say.
+    pub async fn set_plan(self: &Arc<Self>, ctx: &OpContext, id: OrganizationId, plan: Plan) -> Result<Organization> {
+        self.set(ctx, Action::SetPlan, id, ("plan", plan.as_str()), move |o| o.plan = plan).await
+    }
+
+    /// Says whether an organization pays. The operator's: what one that does not pay may still do, [`crate::payment`] says.
+    pub async fn set_payment_status(
+        self: &Arc<Self>,
+        ctx: &OpContext,
+        id: OrganizationId,
+        status: PaymentStatus,
+    ) -> Result<Organization> {
+        self.set(ctx, Action::SetPaymentStatus, id, ("payment_status", status.as_str()), move |o| o.payment_status = status).await
+    }
+
+    async fn set(
+        self: &Arc<Self>,
+        ctx: &OpContext,
+        action: Action,
+        id: OrganizationId,
+        fact: (&'static str, &'static str),
+        change: impl FnOnce(&mut Organization) + Send + 'static,
+    ) -> Result<Organization> {
+        let (this, ctx) = (Arc::clone(self), ctx.clone());
+        self.detached(async move {
+            let mut authorized = this.authorize(&ctx, action, named(id)).await?;
+            authorized.note(fact.0, fact.1);
+            let result: Result<Organization> = async {
+                let mut writer = this.catalog().writer().await;
+                let mut organization = this.catalog().tables().organizations.get(&id).cloned().ok_or_else(|| gone(id))?;
+                authorized.name(organization.name.clone(), organization.name.clone());
+                change(&mut organization);
+                let change = Change::Put(Noun::Organization(organization.clone()));
+                this.catalog().change(&mut writer, &mut authorized, this.audit(), vec![change]).await?;
+                Ok(organization)
+            }
+            .await;
+            authorized.close(result).await
+        })
+        .await
+    }
+
     /// Deletes an organization with every principal in it. `FailedPrecondition` while it has projects, is on another plan than the free
     /// one or has not paid.
     pub async fn delete_organization(self: &Arc<Self>, ctx: &OpContext, id: OrganizationId) -> Result<()> {
@@ -93,7 +135,7 @@ fn plan_delete(tables: &Tables, id: OrganizationId) -> Result<(Organization, Vec
     let of_it = |organization: OrganizationId| organization == id;
     let bindings = tables.bindings.values().filter(|b| of_it(b.organization_id)).map(|b| NounId::RoleBinding(b.id));
     let invites = tables.invites.values().filter(|i| of_it(i.info.organization_id)).map(|i| NounId::Invite(i.info.id));
-    let users = tables.users.values().filter(|u| of_it(u.stored.organization_id)).map(|u| NounId::User(u.stored.id));
+    let users = tables.users.values().filter(|u| of_it(u.stored.info.organization_id)).map(|u| NounId::User(u.stored.info.id));
     let accounts = tables.service_accounts.values().filter(|a| of_it(a.stored.info.organization_id));
     let accounts = accounts.map(|a| NounId::ServiceAccount(a.stored.info.id));
     let all = bindings.chain(invites).chain(users).chain(accounts).chain([NounId::Organization(id)]);

@@ -19,8 +19,10 @@ use crate::{
     authorize::{Action, Authorized, Installation},
     catalog::{self, Catalog, Change, Defaults, Noun, StoredApiKey},
     index::StoredIndex,
+    password::PasswordPool,
     role_binding::bind,
     store::Store,
+    throttle::Throttle,
 };
 
 /// The system key that the hashes of secrets are made with.
@@ -41,6 +43,8 @@ pub struct Service {
     engine: Engine,
     secret_hasher: Mac,
     token_mac: Mac,
+    passwords: PasswordPool,
+    sign_ins: Throttle,
     root: Mutex<RootKey>,
     clock: Arc<dyn Clock>,
     auth: AuthMode,
@@ -118,6 +122,8 @@ impl Service {
             engine,
             secret_hasher,
             token_mac,
+            passwords: PasswordPool::default(),
+            sign_ins: Throttle::default(),
             root: Mutex::new(root),
             clock,
             auth: options.auth,
@@ -267,6 +273,12 @@ impl Service {
     }
     pub(crate) fn token_mac(&self) -> &Mac {
         &self.token_mac
+    }
+    pub(crate) fn passwords(&self) -> &PasswordPool {
+        &self.passwords
+    }
+    pub(crate) fn sign_ins(&self) -> &Throttle {
+        &self.sign_ins
     }
     pub(crate) fn viewers_infer(&self) -> bool {
         self.viewers_infer

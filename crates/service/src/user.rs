@@ -1,4 +1,4 @@
-//! Users: people in an organization. They come by an invite.
+//! Users: people in an organization. They come by an invite; how they sign in is in [`crate::login`].
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Service {
-    fn users_scope(&self, ctx: &OpContext, id: impl ToString) -> Named {
+    pub(crate) fn users_scope(&self, ctx: &OpContext, id: impl ToString) -> Named {
         Named { place: Place::Organization(self.organization_of(ctx)), id: id.to_string(), kind: "user" }
     }
 
@@ -23,8 +23,8 @@ impl Service {
         let users: Vec<User> = {
             let tables = self.catalog().tables();
             match email {
-                Some(email) => tables.user_by_email(organization, &email).into_iter().cloned().collect(),
-                None => tables.users.values().map(|u| &u.stored).filter(|u| u.organization_id == organization).cloned().collect(),
+                Some(email) => tables.user_by_email(organization, &email).into_iter().map(|u| u.info.clone()).collect(),
+                None => tables.users.values().map(|u| &u.stored.info).filter(|u| u.organization_id == organization).cloned().collect(),
             }
         };
         authorized.close(Ok(Page::cut(users, page, |u| (u.created_at_ms, *u.id.as_bytes())))).await
@@ -64,7 +64,7 @@ impl Service {
 
     fn user(&self, ctx: &OpContext, id: UserId) -> Result<User> {
         let organization = self.organization_of(ctx);
-        let found = self.catalog().tables().users.get(&id).map(|u| u.stored.clone());
+        let found = self.catalog().tables().users.get(&id).map(|u| u.stored.info.clone());
         found.filter(|u| u.organization_id == organization).ok_or_else(|| Error::not_found(format!("There is no user {id}")))
     }
 }

@@ -87,7 +87,8 @@ impl Envelope {
                 (JSON, crate::json::to_vec(&StatusBody { status, error }))
             }
         };
-        let retry_after = matches!(error.code, ErrorCode::ResourceExhausted | ErrorCode::Unavailable).then_some(1);
+        let may_help = matches!(error.code, ErrorCode::ResourceExhausted | ErrorCode::Unavailable);
+        let retry_after = error.retry_after_s.or(may_help.then_some(1));
         RenderedError { status, content_type, body, retry_after }
     }
 }
@@ -98,6 +99,7 @@ pub const fn http_status(code: ErrorCode) -> u16 {
         ErrorCode::InvalidArgument | ErrorCode::OutOfRange => 400,
         ErrorCode::UnprocessableEntity => 422,
         ErrorCode::Unauthenticated => 401,
+        ErrorCode::PaymentRequired => 402,
         ErrorCode::Forbidden | ErrorCode::QuotaExceeded => 403,
         ErrorCode::NotFound => 404,
         ErrorCode::AlreadyExists | ErrorCode::Aborted => 409,
@@ -118,7 +120,8 @@ pub const fn grpc_code(code: ErrorCode) -> i32 {
         ErrorCode::DeadlineExceeded => 4,
         ErrorCode::NotFound => 5,
         ErrorCode::AlreadyExists => 6,
-        ErrorCode::Forbidden | ErrorCode::QuotaExceeded => 7,
+        // gRPC has no word for a bill; of what it has, this one is not tried again.
+        ErrorCode::Forbidden | ErrorCode::QuotaExceeded | ErrorCode::PaymentRequired => 7,
         ErrorCode::ResourceExhausted => 8,
         ErrorCode::FailedPrecondition => 9,
         ErrorCode::Aborted => 10,
@@ -138,6 +141,7 @@ const fn word(code: ErrorCode) -> &'static str {
         ErrorCode::OutOfRange => "OUT_OF_RANGE",
         ErrorCode::UnprocessableEntity => "UNPROCESSABLE_ENTITY",
         ErrorCode::Unauthenticated => "UNAUTHENTICATED",
+        ErrorCode::PaymentRequired => "PAYMENT_REQUIRED",
         ErrorCode::Forbidden => "FORBIDDEN",
         ErrorCode::QuotaExceeded => "QUOTA_EXCEEDED",
         ErrorCode::NotFound => "NOT_FOUND",
@@ -192,6 +196,7 @@ mod tests {
     #[test]
     fn retry_after_only_where_it_may_help() {
         assert_eq!(Envelope::Gateway.render(&Error::new(ErrorCode::ResourceExhausted, "")).retry_after, Some(1));
+        assert_eq!(Envelope::Gateway.render(&Error::too_many("", 77)).retry_after, Some(77));
         assert_eq!(Envelope::Gateway.render(&Error::invalid("")).retry_after, None);
         assert_eq!(Envelope::Status.render_method_not_allowed(&["GET"]).status, 405);
     }

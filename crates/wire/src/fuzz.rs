@@ -12,6 +12,7 @@ use crate::{
     },
     filter,
     json::Node,
+    login::{LoginRequest, PasswordRequest},
     match_path, metadata,
     oauth::TokenRequest,
     proto,
@@ -94,6 +95,9 @@ pub fn admin_json(bytes: &[u8]) {
     let _ = admin::update_api_key(bytes);
     let _ = admin::update_service_account(bytes);
     let _ = admin::create_role_binding(bytes);
+    let _ = admin::accept_invite(bytes);
+    let _ = LoginRequest::from_json(bytes);
+    let _ = PasswordRequest::from_json(bytes);
     if let Ok(new) = admin::create_service_account(bytes) {
         assert!(new.grants.len() <= 100, "more roles than are allowed");
     }

@@ -49,6 +49,7 @@ mod filter;
 #[doc(hidden)]
 pub mod fuzz;
 mod json;
+pub mod login;
 mod metadata;
 mod namespace_ref;
 pub mod oauth;

@@ -79,7 +79,7 @@ pub(crate) fn error_body(error: &str, error_description: &str) -> Vec<u8> {
 pub(crate) const fn error_word(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::Unauthenticated => "invalid_client",
-        ErrorCode::Forbidden | ErrorCode::QuotaExceeded => "access_denied",
+        ErrorCode::Forbidden | ErrorCode::QuotaExceeded | ErrorCode::PaymentRequired => "access_denied",
         ErrorCode::ResourceExhausted => "too_many_requests",
         ErrorCode::Unavailable | ErrorCode::DeadlineExceeded => "temporarily_unavailable",
         ErrorCode::DataLoss | ErrorCode::Internal => "server_error",

@@ -236,6 +236,9 @@ operations! {
     DeleteRoleBinding: DELETE "/admin/role-bindings/{role_binding_id}", V2026_04, Admin Status, ProjectWrite, 202, built;
     IssueToken: POST "/oauth/token", V2025_04, Admin OAuth, Anyone, 200, built;
     AcceptInvite: POST "/pinyon/v1/invites/accept", V2024_04, Admin Status, Anyone, 200, built;
+    Login: POST "/pinyon/v1/login", V2024_04, Admin Status, Anyone, 200, built;
+    Logout: POST "/pinyon/v1/logout", V2024_04, Admin Status, OrganizationRead, 200, built;
+    ChangePassword: POST "/pinyon/v1/password", V2024_04, Admin Status, OrganizationRead, 200, built;
 
     Explain: POST "/pinyon/v1/indexes/{index_name}/explain", V2024_04, Control Status, DataRead, 200, built;
     DescribeRecall: GET "/pinyon/v1/indexes/{index_name}/recall", V2024_04, Control Status, DataRead, 200, built;
@@ -333,7 +336,7 @@ mod tests {
         }
         assert!(matches!(match_path(Plane::Data, "POST", path).unwrap(), Matched::Unknown));
         let open: Vec<_> = ROUTES.iter().filter(|r| r.permission.is_none()).map(|r| r.operation).collect();
-        assert_eq!(open, [Operation::IssueToken, Operation::AcceptInvite], "nothing else is answered without a credential");
+        assert_eq!(open, [Operation::IssueToken, Operation::AcceptInvite, Operation::Login], "nothing else is answered without a credential");
         assert!(!Operation::IssueToken.route().is_write() && Operation::ResendInvite.route().is_write());
         assert!(!Operation::ListUsers.route().is_write() && Operation::Upsert.route().is_write() && !Operation::Query.route().is_write());
     }

@@ -3,6 +3,7 @@
 mod banner;
 mod demo;
 mod operate;
+mod password;
 mod serve;
 mod show;
 

@@ -6,7 +6,7 @@ use pinyon_service::{Clock, RebuildReport, RootKey, Service, ServiceOptions, Sys
 use zeroize::Zeroizing;
 
 use super::{
-    Failure,
+    Failure, password,
     show::{say, show},
 };
 use crate::{
@@ -23,11 +23,11 @@ pub(super) async fn run(command: Command, file: ServerArgs, folders: &Folders) -
         Command::Catalog(command) => return rebuild(place(super::catalog_args(command), file, folders)?).await,
         Command::Check(operate) => return check(place(operate.data, file, folders)?, operate.json).await,
         Command::Key(command) => key(command)?,
-        Command::Org(OrgCommand::List { operate }) => (operator::Command::ListOrganizations, operate),
+        Command::Org(command) => organization(command),
         Command::Project(command) => project(command),
         Command::ServiceAccount(command) => service_account(command),
         Command::Role(command) => role(command),
-        Command::User(UserCommand::List { email, operate }) => (operator::Command::ListUsers { email }, operate),
+        Command::User(command) => user(command)?,
         Command::Audit(command) => audit(command),
         Command::Serve(_) | Command::Dev(_) | Command::Demo(_) => return Err(ConfigError::new("not a command on a data directory").into()),
     };
@@ -52,10 +52,34 @@ fn key(command: KeyCommand) -> Result<(operator::Command, OperateArgs), Failure>
     })
 }
 
+fn organization(command: OrgCommand) -> (operator::Command, OperateArgs) {
+    match command {
+        OrgCommand::List { operate } => (operator::Command::ListOrganizations, operate),
+        OrgCommand::Rename { organization, name, operate } => (operator::Command::RenameOrganization { organization, name }, operate),
+        OrgCommand::SetPlan { organization, plan, operate } => (operator::Command::SetPlan { organization, plan }, operate),
+        OrgCommand::SetPaymentStatus { organization, payment_status, operate } => {
+            (operator::Command::SetPaymentStatus { organization, payment_status }, operate)
+        }
+    }
+}
+
+fn user(command: UserCommand) -> Result<(operator::Command, OperateArgs), Failure> {
+    Ok(match command {
+        UserCommand::List { email, operate } => (operator::Command::ListUsers { email }, operate),
+        UserCommand::Invite { email, roles, project, operate } => (operator::Command::InviteUser { email, roles, project }, operate),
+        UserCommand::SetPassword { user, operate } => {
+            let password = password::read(&format!("New password of {user}: "))?;
+            (operator::Command::SetPassword { user, password }, operate)
+        }
+        UserCommand::Delete { user, operate } => (operator::Command::DeleteUser { user }, operate),
+    })
+}
+
 fn project(command: ProjectCommand) -> (operator::Command, OperateArgs) {
     match command {
         ProjectCommand::Create { name, operate } => (operator::Command::CreateProject { name }, operate),
         ProjectCommand::List { operate } => (operator::Command::ListProjects, operate),
+        ProjectCommand::Rename { project, name, operate } => (operator::Command::RenameProject { project, name }, operate),
         ProjectCommand::Delete { project, operate } => (operator::Command::DeleteProject { project }, operate),
     }
 }

@@ -43,7 +43,11 @@ pub(super) fn show(output: Output, json: bool) -> std::io::Result<ExitCode> {
             let rows = organizations.into_iter().map(|o| [o.id, o.name, o.plan, o.payment_status, o.created_at]);
             say(&table(["ID", "NAME", "PLAN", "PAYMENT", "CREATED"], rows))?;
         }
+        Output::OrganizationChanged { organization: o } => {
+            say(&format!("Organization '{}' ({}) is on the plan {}, with the payment status {}\n", o.name, o.id, o.plan, o.payment_status))?;
+        }
         Output::ProjectCreated { project } => say(&format!("Project '{}' has the id {}\n", project.name, project.id))?,
+        Output::ProjectChanged { project } => say(&format!("Project {} is called '{}' now\n", project.id, project.name))?,
         Output::Projects { projects } => say(&table(["ID", "NAME"], projects.into_iter().map(|p| [p.id, p.name])))?,
         Output::ProjectDeleted { id } => say(&format!("Project {id} is deleted\n"))?,
         Output::ServiceAccountSecret { service_account: account, client_secret } => {
@@ -73,6 +77,14 @@ pub(super) fn show(output: Output, json: bool) -> std::io::Result<ExitCode> {
             let rows = users.into_iter().map(|u| [u.id, u.email, u.name.unwrap_or_default(), u.created_at]);
             say(&table(["ID", "E-MAIL", "NAME", "CREATED"], rows))?;
         }
+        Output::UserInvited { invite, token: Some(token) } => {
+            let (email, until) = (invite.email, invite.expires_at);
+            eprintln!("{email} may come in until {until}, by POST /pinyon/v1/invites/accept with this token, shown this once:");
+            say_secret(&token)?;
+        }
+        Output::UserInvited { invite, token: None } => say(&format!("{} has mail, and may come in until {}\n", invite.email, invite.expires_at))?,
+        Output::PasswordSet { user } => say(&format!("{} has a new password, and no session any more\n", user.email))?,
+        Output::UserDeleted { id } => say(&format!("User {id} is gone, with every role\n"))?,
         Output::AuditEvents { events } => say(&table(["TIME", "WHO", "ACTION", "WHAT", "RESULT"], events.iter().map(audit_row)))?,
         Output::AuditVerified { entries, damaged } => {
             for (file, what) in &damaged {

@@ -62,10 +62,10 @@ pub(crate) enum Command {
     /// Create, list and revoke API keys; rotate and export the root key
     #[command(subcommand)]
     Key(KeyCommand),
-    /// List organizations
+    /// List and rename organizations; set their plan and whether they pay
     #[command(subcommand)]
     Org(OrgCommand),
-    /// Create, list and delete projects
+    /// Create, list, rename and delete projects
     #[command(subcommand)]
     Project(ProjectCommand),
     /// Create, list and delete service accounts, and give them other secrets
@@ -74,7 +74,7 @@ pub(crate) enum Command {
     /// List, give and take away roles
     #[command(subcommand)]
     Role(RoleCommand),
-    /// List users
+    /// Invite, list and remove users, and set their passwords
     #[command(subcommand)]
     User(UserCommand),
     /// Show, export and verify the audit log

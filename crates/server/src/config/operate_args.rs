@@ -83,6 +83,33 @@ pub(crate) enum OrgCommand {
         #[command(flatten)]
         operate: OperateArgs,
     },
+    /// Give an organization another name
+    Rename {
+        /// Which, by name or id
+        organization: String,
+        /// What to call it
+        name: String,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Put an organization on a plan, which says what its limits are where the settings ask for limits
+    SetPlan {
+        /// Which, by name or id
+        organization: String,
+        /// Free, Standard, Enterprise or Dedicated
+        plan: String,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Say whether an organization pays; one that does not is refused some calls with 402
+    SetPaymentStatus {
+        /// Which, by name or id
+        organization: String,
+        /// Active, PaymentPending, PastDue, Restricted, Suspended or Deactivated
+        payment_status: String,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
 }
 
 /// `pinyon project …`.
@@ -97,6 +124,15 @@ pub(crate) enum ProjectCommand {
     },
     /// List projects
     List {
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Give a project another name
+    Rename {
+        /// Which, by name or id
+        project: String,
+        /// What to call it
+        name: String,
         #[command(flatten)]
         operate: OperateArgs,
     },
@@ -196,6 +232,33 @@ pub(crate) enum UserCommand {
         /// Only the one with this e-mail address
         #[arg(long)]
         email: Option<String>,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Ask somebody to come, by mail where the server sends mail, else by a token that is printed once
+    Invite {
+        /// The e-mail address
+        email: String,
+        /// What it may do, repeatable: OrgOwner, OrgManager, OrgMember or OrgBillingAdmin; with --project also the roles in a project
+        #[arg(long = "role", value_name = "ROLE", default_values_t = [String::from("OrgMember")])]
+        roles: Vec<String>,
+        /// The project of its roles in a project, by name or id
+        #[arg(long)]
+        project: Option<String>,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Give a user a password, asked for at the terminal or read as a line of standard input; its sessions end
+    SetPassword {
+        /// Which, by e-mail address or id
+        user: String,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Remove a user from the organization, with every role
+    Delete {
+        /// Which, by e-mail address or id
+        user: String,
         #[command(flatten)]
         operate: OperateArgs,
     },

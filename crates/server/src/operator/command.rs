@@ -5,10 +5,10 @@ use serde_json::Value;
 
 use super::{
     Secret,
-    rows::{CheckRows, KeyRow, OrganizationRow, ProjectRow, RoleRow, ServiceAccountRow, UserRow},
+    rows::{CheckRows, InviteRow, KeyRow, OrganizationRow, ProjectRow, RoleRow, ServiceAccountRow, UserRow},
 };
 
-/// What can be asked. Projects are named by their name or id, principals as `TYPE:ID`.
+/// What can be asked. Projects and organizations are named by their name or id, users by their address or id, principals as `TYPE:ID`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Command {
@@ -18,8 +18,12 @@ pub(crate) enum Command {
     RotateRoot,
     ExportRoot,
     ListOrganizations,
+    RenameOrganization { organization: String, name: String },
+    SetPlan { organization: String, plan: String },
+    SetPaymentStatus { organization: String, payment_status: String },
     CreateProject { name: String },
     ListProjects,
+    RenameProject { project: String, name: String },
     DeleteProject { project: String },
     CreateServiceAccount { name: String, roles: Vec<String>, project: Option<String> },
     ListServiceAccounts,
@@ -29,6 +33,9 @@ pub(crate) enum Command {
     GrantRole { role: String, to: String, project: Option<String> },
     RevokeRole { id: String },
     ListUsers { email: Option<String> },
+    InviteUser { email: String, roles: Vec<String>, project: Option<String> },
+    SetPassword { user: String, password: Secret },
+    DeleteUser { user: String },
     AuditEvents { last: Option<u64> },
     VerifyAudit,
     Check,
@@ -57,7 +64,13 @@ pub(crate) enum Output {
     Organizations {
         organizations: Vec<OrganizationRow>,
     },
+    OrganizationChanged {
+        organization: OrganizationRow,
+    },
     ProjectCreated {
+        project: ProjectRow,
+    },
+    ProjectChanged {
         project: ProjectRow,
     },
     Projects {
@@ -88,6 +101,17 @@ pub(crate) enum Output {
     },
     Users {
         users: Vec<UserRow>,
+    },
+    /// With what accepts the invite, unless it went out by mail.
+    UserInvited {
+        invite: InviteRow,
+        token: Option<Secret>,
+    },
+    PasswordSet {
+        user: UserRow,
+    },
+    UserDeleted {
+        id: String,
     },
     AuditEvents {
         events: Vec<Value>,

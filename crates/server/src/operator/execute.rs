@@ -3,11 +3,13 @@
 use std::{future::Future, sync::Arc};
 
 use pinyon_model::{
-    Email, Error, NewProject, NewRoleBinding, NewServiceAccount, Page, PageRequest, Principal, PrincipalRef, PrincipalType, Project,
-    ProjectId, ResourceRef, ResourceType, Result, Role, RoleBindingFilter, RoleBindingId, RoleGrant, ServiceAccount, ServiceAccountId,
-    UserId,
+    Email, Error, NewInvite, NewProject, NewRoleBinding, NewServiceAccount, Organization, OrganizationId, Page, PageRequest, PaymentStatus, Plan,
+    Principal, PrincipalRef, PrincipalType, Project, ProjectChange, ProjectId, ResourceRef, ResourceType, Result, Role, RoleBindingFilter,
+    RoleBindingId, RoleGrant, ServiceAccount, ServiceAccountId, UserId,
 };
-use pinyon_service::{ApiKeySecret, Clock, CreatedApiKey, CreatedServiceAccount, NewApiKey, OpContext, Service};
+use pinyon_service::{
+    ApiKeySecret, Clock, CreatedApiKey, CreatedInvite, CreatedServiceAccount, NewApiKey, OpContext, Password, Service,
+};
 use pinyon_wire::audit_event;
 
 use super::{
@@ -39,11 +41,28 @@ impl Command {
             Command::ListOrganizations => {
                 Output::Organizations { organizations: service.list_organizations(ctx).await?.into_iter().map(Into::into).collect() }
             }
+            Command::RenameOrganization { organization, name } => {
+                let id = operator.organization(&organization).await?;
+                changed(service.rename_organization(ctx, id, name).await?)
+            }
+            Command::SetPlan { organization, plan } => {
+                let id = operator.organization(&organization).await?;
+                changed(service.set_plan(ctx, id, Plan::parse(&plan)?).await?)
+            }
+            Command::SetPaymentStatus { organization, payment_status } => {
+                let id = operator.organization(&organization).await?;
+                changed(service.set_payment_status(ctx, id, PaymentStatus::parse(&payment_status)?).await?)
+            }
             Command::CreateProject { name } => {
                 let new = NewProject { name: Project::parse_name(&name)?, max_pods: None, force_encryption_with_cmek: false };
                 Output::ProjectCreated { project: service.create_project(ctx, new).await?.into() }
             }
             Command::ListProjects => Output::Projects { projects: service.list_projects(ctx).await?.into_iter().map(Into::into).collect() },
+            Command::RenameProject { project, name } => {
+                let id = operator.project(&project).await?;
+                let change = ProjectChange { name: Some(Project::parse_name(&name)?), ..ProjectChange::default() };
+                Output::ProjectChanged { project: service.update_project(ctx, id, change).await?.into() }
+            }
             Command::DeleteProject { project } => {
                 let id = operator.project(&project).await?;
                 service.delete_project(ctx, id).await?;
@@ -73,6 +92,17 @@ impl Command {
                 let email = email.map(|text| Email::new(&text)).transpose()?;
                 let users = all(|page| service.list_users(ctx, email.clone(), page)).await?;
                 Output::Users { users: users.into_iter().map(Into::into).collect() }
+            }
+            Command::InviteUser { email, roles, project } => operator.invite(&email, &roles, project).await?,
+            Command::SetPassword { user, password } => {
+                let password = Password::choose(password.reveal())?;
+                let user = service.set_password(ctx, operator.user(&user).await?, password).await?;
+                Output::PasswordSet { user: user.into() }
+            }
+            Command::DeleteUser { user } => {
+                let id = operator.user(&user).await?;
+                service.delete_user(ctx, id).await?;
+                Output::UserDeleted { id: id.to_string() }
             }
             Command::AuditEvents { last } => {
                 let events = service.audit_events(ctx).await?;
@@ -117,6 +147,34 @@ impl Operator<'_> {
         self.service.create_service_account(&self.ctx, new).await.map(secret_of)
     }
 
+    async fn invite(&self, email: &str, roles: &[String], project: Option<String>) -> Result<Output> {
+        let project = self.project_of(project).await?;
+        let grants = roles.iter().map(|role| grant(role, project)).collect::<Result<_>>()?;
+        let new = NewInvite { email: Email::new(email)?, grants };
+        let CreatedInvite { invite, token } = self.service.create_invite(&self.ctx, new).await?;
+        Ok(Output::UserInvited { invite: invite.into(), token: Some(Secret::new(token.reveal().to_owned())) })
+    }
+
+    /// A user by its address or its id.
+    async fn user(&self, text: &str) -> Result<UserId> {
+        if !text.contains('@') {
+            return UserId::parse(text);
+        }
+        let found = self.service.list_users(&self.ctx, Some(Email::new(text)?), PageRequest { limit: 1, after: None }).await?;
+        found.items.first().map(|u| u.id).ok_or_else(|| Error::not_found(format!("There is no user '{}'", text.escape_debug())))
+    }
+
+    /// An organization by its id or its name.
+    async fn organization(&self, text: &str) -> Result<OrganizationId> {
+        let organizations = self.service.list_organizations(&self.ctx).await?;
+        let found: Vec<_> = organizations.iter().filter(|o| o.name == text || o.id.to_string() == text).collect();
+        match found[..] {
+            [organization] => Ok(organization.id),
+            [] => Err(Error::not_found(format!("There is no organization '{}'", text.escape_debug()))),
+            _ => Err(Error::invalid(format!("More than one organization is called '{}'; use its id", text.escape_debug()))),
+        }
+    }
+
     async fn list_roles(&self, principal: Option<String>, project: Option<String>, role: Option<String>) -> Result<Output> {
         let filter = RoleBindingFilter {
             principal: principal.map(|text| parse_principal(&text)).transpose()?,
@@ -151,6 +209,10 @@ impl Operator<'_> {
     async fn project(&self, text: &str) -> Result<ProjectId> {
         find_project(&self.service.list_projects(&self.ctx).await?, text)
     }
+}
+
+fn changed(organization: Organization) -> Output {
+    Output::OrganizationChanged { organization: organization.into() }
 }
 
 fn secret_of(created: CreatedServiceAccount) -> Output {

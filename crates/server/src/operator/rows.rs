@@ -1,6 +1,6 @@
 //! Things as a command line lists them: names beside ids, times as text.
 
-use pinyon_model::{ApiKey, Organization, Project, Recall, ResourceRef, RoleBinding, ServiceAccount, User};
+use pinyon_model::{ApiKey, Invite, Organization, Project, Recall, ResourceRef, RoleBinding, ServiceAccount, User};
 use pinyon_service::{CheckReport, CheckedRecall};
 use pinyon_wire::rfc3339;
 use serde::{Deserialize, Serialize};
@@ -124,6 +124,21 @@ impl From<User> for UserRow {
     fn from(user: User) -> Self {
         let User { id, organization_id: _, email, name, created_at_ms } = user;
         Self { id: id.to_string(), email: email.as_str().to_owned(), name, created_at: rfc3339(created_at_ms) }
+    }
+}
+
+/// An invite as it is told of.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct InviteRow {
+    pub(crate) id: String,
+    pub(crate) email: String,
+    pub(crate) expires_at: String,
+}
+
+impl From<Invite> for InviteRow {
+    fn from(invite: Invite) -> Self {
+        let Invite { id, organization_id: _, email, created_at_ms: _, expires_at_ms, processed_at_ms: _ } = invite;
+        Self { id: id.to_string(), email: email.as_str().to_owned(), expires_at: rfc3339(expires_at_ms) }
     }
 }
 

@@ -4,6 +4,7 @@
 mod admin;
 mod credentials;
 mod indexes;
+mod login;
 mod namespaces;
 mod recall;
 mod vectors;
@@ -142,6 +143,7 @@ async fn call(
     let Some(permission) = route.permission else {
         return match route.operation {
             Operation::AcceptInvite => credentials::accept_invite(&app, peer, request).await,
+            Operation::Login => credentials::login(&app, peer, request).await,
             _ => credentials::issue_token(&app, peer, request).await,
         };
     };
@@ -190,6 +192,8 @@ async fn handle(route: &Route, call: Call) -> Result<Answer> {
         Operation::CreateNamespace => namespaces::create(call).await,
         Operation::DescribeNamespace => namespaces::describe(call).await,
         Operation::DeleteNamespace => namespaces::delete(call).await,
+        Operation::Logout => login::logout(call).await,
+        Operation::ChangePassword => login::change_password(call).await,
         operation if route.plane == Plane::Admin => admin::handle(operation, call).await,
         _ => Err(route.unimplemented()),
     }

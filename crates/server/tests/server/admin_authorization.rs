@@ -128,6 +128,7 @@ impl Things {
             ("PATCH", "/admin/projects/{project_id}") => json!({"max_pods": 1}),
             ("POST", "/admin/invites") => invite(&format!("new-{caller}@example.com")),
             ("POST", "/admin/role-bindings") => grant(&own.grantee, &self.project, "ProjectViewer"),
+            ("POST", "/pinyon/v1/password") => json!({"old_password": "old", "password": "a longer one"}),
             ("POST" | "PATCH", _) => name,
             _ => json!({}),
         };

@@ -137,6 +137,7 @@ fn request(method: &str, path: &str, caller: &str) -> (&'static str, Option<Valu
         ("POST", "/vectors/delete") => ("", Some(json!({"ids": ["y"]}))),
         ("DELETE", "/vectors/delete") => ("?ids=y", None),
         ("POST", "/pinyon/v1/invites/accept") => ("", Some(json!({"token": "no invite's"}))),
+        ("POST", "/pinyon/v1/login") => ("", Some(json!({"email": format!("{caller}@example.com"), "password": "nobody's"}))),
         ("GET" | "DELETE", _) => ("", None),
         _ => ("", Some(json!({}))),
     }

@@ -114,6 +114,15 @@ impl Home {
         let text = |v: &Value| v.as_str().unwrap().to_owned();
         (text(&made["service_account"]["client_id"]), text(&made["client_secret"]))
     }
+    /// As [`Self::operate`], with this on standard input.
+    pub(crate) fn operate_with(&self, words: &[&str], input: &str) -> Output {
+        use std::io::Write;
+        let mut command = self.command(words);
+        command.arg("--data-dir").arg(self.data()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
     /// What a command that must succeed tells a program.
     pub(crate) fn json(&self, words: &[&str]) -> Value {
         serde_json::from_str(&self.run(&[words, &["--json"]].concat())).unwrap()

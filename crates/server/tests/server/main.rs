@@ -12,5 +12,6 @@ mod kit;
 mod lifecycle;
 mod limits;
 mod matrix;
+mod people;
 mod recall;
 mod tls;

@@ -13,10 +13,12 @@ use pinyon_storage::DataKey;
 use crate::{
     codec::{Reader, Writer},
     index::StoredIndex,
+    password::PasswordHash,
 };
 
-/// The format of what is sealed in a row. Rows of format 1 are read too: organizations, projects and keys had less to say.
-pub(super) const FORMAT: u8 = 2;
+/// The format of what is sealed in a row. Rows of format 1 are read too: organizations, projects and keys had less to say; and of
+/// format 2: users had no password.
+pub(super) const FORMAT: u8 = 3;
 const FORMAT_OLDEST: u8 = 1;
 
 /// The file's name in the data directory.
@@ -82,7 +84,7 @@ pub(crate) enum Noun {
     ApiKey(StoredApiKey),
     Index(StoredIndex),
     ServiceAccount(StoredServiceAccount),
-    User(User),
+    User(StoredUser),
     Invite(StoredInvite),
     RoleBinding(RoleBinding),
 }
@@ -133,6 +135,16 @@ pub(crate) struct StoredServiceAccount {
     pub(crate) secret_hash: [u8; 32],
     /// How many secrets it had before this one: a token of an earlier one is none any more.
     pub(crate) secret_number: u32,
+}
+
+/// A user with what it signs in by.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredUser {
+    pub(crate) info: User,
+    /// None for a user who cannot sign in.
+    pub(crate) password: Option<PasswordHash>,
+    /// How often all its sessions were ended at once: a token of an earlier one is none any more.
+    pub(crate) session_number: u32,
 }
 
 /// An invite with the keyed hash of the token that accepts it.
@@ -198,11 +210,14 @@ impl RowSealer {
                 w.text(&info.name).u64(info.created_at_ms).u64(info.updated_at_ms).u32(*secret_number);
                 row(Table::ServiceAccounts, info.id.as_bytes(), Some(info.organization_id.as_bytes()), Some(*secret_hash), None)
             }
-            Noun::User(u) => {
+            Noun::User(StoredUser { info: u, password, session_number }) => {
                 w.text(u.email.as_str()).option(u.name.as_deref(), |w, n| {
                     w.text(n);
                 });
-                w.u64(u.created_at_ms);
+                w.u64(u.created_at_ms).option(password.as_ref(), |w, p| {
+                    w.text(p.as_str());
+                });
+                w.u32(*session_number);
                 let hash = self.email_hash(u.organization_id, &u.email);
                 row(Table::Users, u.id.as_bytes(), Some(u.organization_id.as_bytes()), Some(hash), None)
             }
@@ -300,7 +315,9 @@ impl RowSealer {
                 if self.email_hash(organization_id, &email) != lookup {
                     return Ok(None);
                 }
-                Noun::User(User { id: UserId::from_bytes(row.id), organization_id, email, name, created_at_ms: r.u64()? })
+                let info = User { id: UserId::from_bytes(row.id), organization_id, email, name, created_at_ms: r.u64()? };
+                let (password, session_number) = if format >= 3 { (r.option(read_password)?, r.u32()?) } else { (None, 0) };
+                Noun::User(StoredUser { info, password, session_number })
             }
             Table::Invites => Noun::Invite(StoredInvite {
                 info: Invite {
@@ -317,6 +334,10 @@ impl RowSealer {
         };
         Ok(Some(noun))
     }
+}
+
+fn read_password(r: &mut Reader<'_>) -> Result<PasswordHash> {
+    PasswordHash::from_text(r.text()?).ok_or_else(|| r.malformed())
 }
 
 fn read_binding(id: RoleBindingId, organization_id: OrganizationId, r: &mut Reader<'_>) -> Result<RoleBinding> {

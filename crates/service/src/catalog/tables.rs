@@ -14,7 +14,7 @@ use pinyon_model::{
 use super::{
     Defaults,
     digest::Digest,
-    rows::{Noun, NounId, Row, RowSealer, StoredApiKey, StoredInvite, StoredServiceAccount, Table},
+    rows::{Noun, NounId, Row, RowSealer, StoredApiKey, StoredInvite, StoredServiceAccount, StoredUser, Table},
 };
 use crate::IndexRef;
 
@@ -46,9 +46,11 @@ impl StoredServiceAccount {
     }
 }
 
-fn user_principal(user: &User, grants: Grants) -> Principal {
-    let name = user.name.clone().unwrap_or_default();
-    Principal::User { id: user.id, email: user.email.as_str().to_owned(), name, grants }
+impl StoredUser {
+    fn principal(&self, grants: Grants) -> Principal {
+        let User { id, email, name, .. } = &self.info;
+        Principal::User { id: *id, email: email.as_str().to_owned(), name: name.clone().unwrap_or_default(), grants }
+    }
 }
 
 /// No right at all: of a principal whose bindings were not read yet.
@@ -63,7 +65,7 @@ pub(crate) struct Tables {
     pub(crate) projects: BTreeMap<ProjectId, Project>,
     pub(crate) keys: HashMap<ApiKeyId, Actor<StoredApiKey>>,
     pub(crate) service_accounts: HashMap<ServiceAccountId, Actor<StoredServiceAccount>>,
-    pub(crate) users: HashMap<UserId, Actor<User>>,
+    pub(crate) users: HashMap<UserId, Actor<StoredUser>>,
     pub(crate) invites: HashMap<InviteId, StoredInvite>,
     pub(crate) bindings: BTreeMap<RoleBindingId, RoleBinding>,
     pub(crate) indexes: HashMap<IndexId, IndexRef>,
@@ -133,7 +135,7 @@ impl Tables {
         keys.into_iter()
     }
 
-    pub(crate) fn user_by_email(&self, organization: OrganizationId, email: &Email) -> Option<&User> {
+    pub(crate) fn user_by_email(&self, organization: OrganizationId, email: &Email) -> Option<&StoredUser> {
         Some(&self.users.get(self.user_by_email.get(&(organization, email.clone()))?)?.stored)
     }
 
@@ -147,7 +149,7 @@ impl Tables {
         match principal {
             PrincipalRef::ApiKey(id) => self.organization_of(self.keys.get(&id)?.stored.info.project_id),
             PrincipalRef::ServiceAccount(id) => Some(self.service_accounts.get(&id)?.stored.info.organization_id),
-            PrincipalRef::User(id) => Some(self.users.get(&id)?.stored.organization_id),
+            PrincipalRef::User(id) => Some(self.users.get(&id)?.stored.info.organization_id),
             PrincipalRef::Invite(id) => Some(self.invites.get(&id)?.info.organization_id),
         }
     }
@@ -174,9 +176,9 @@ impl Tables {
                 self.renew(PrincipalRef::ServiceAccount(id));
             }
             Noun::User(user) => {
-                let id = user.id;
-                self.user_by_email.insert((user.organization_id, user.email.clone()), id);
-                let principal = Arc::new(user_principal(&user, nothing(user.organization_id)));
+                let id = user.info.id;
+                self.user_by_email.insert((user.info.organization_id, user.info.email.clone()), id);
+                let principal = Arc::new(user.principal(nothing(user.info.organization_id)));
                 self.users.insert(id, Actor { stored: user, principal });
                 self.renew(PrincipalRef::User(id));
             }
@@ -257,7 +259,7 @@ impl Tables {
             }
             PrincipalRef::User(id) => {
                 if let Some(user) = self.users.get_mut(&id) {
-                    user.principal = Arc::new(user_principal(&user.stored, grants));
+                    user.principal = Arc::new(user.stored.principal(grants));
                 }
             }
             PrincipalRef::Invite(_) => {}
@@ -296,7 +298,7 @@ impl Tables {
             }
             NounId::User(id) => {
                 if let Some(user) = self.users.remove(&id) {
-                    self.user_by_email.remove(&(user.stored.organization_id, user.stored.email));
+                    self.user_by_email.remove(&(user.stored.info.organization_id, user.stored.info.email));
                 }
             }
             NounId::Invite(id) => {

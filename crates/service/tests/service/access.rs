@@ -6,7 +6,7 @@ use pinyon_model::{
     ApiKeyChange, Email, ErrorCode, InviteStatus, NewInvite, NewRoleBinding, NewServiceAccount, OrganizationId, PageRequest, Plane,
     Principal, PrincipalRef, ProjectChange, ProjectId, Role, RoleBindingFilter, RoleGrant, ServiceAccount, ServiceAccountId,
 };
-use pinyon_service::{Clock, CreatedServiceAccount, NewApiKey, OpContext, Service};
+use pinyon_service::{Acceptance, Clock, CreatedServiceAccount, NewApiKey, OpContext, Service};
 
 use crate::common::{House, close, code, project, spec};
 
@@ -205,7 +205,7 @@ async fn people_come_by_invites_and_go_with_their_last_role() {
     house.clock.advance_ms(7 * 24 * 3_600_000 - 1);
     assert_eq!(sent.invite.status(house.clock.now_ms()), InviteStatus::Pending);
     house.clock.advance_ms(1);
-    let accept = async |token: &str| service.accept_invite(token, Some("Ada".into()), "").await;
+    let accept = async |token: &str| service.accept_invite(token, Acceptance { name: Some("Ada".into()), password: None }, "").await;
     assert_eq!(code(accept(sent.token.reveal()).await), Some(ErrorCode::Unauthenticated), "too late");
     let operator = house.operator();
     let resent = service.resend_invite(&operator, sent.invite.id).await.unwrap();
@@ -335,7 +335,7 @@ async fn everything_is_there_after_a_restart_and_is_recorded() {
     let created = service.create_service_account(&operator, account("ci", &[(Role::OrgOwner, None)])).await.unwrap();
     let me = token(&house, &service, &created).await;
     let sent = service.create_invite(&me, invite("a@example.com", &[(Role::OrgMember, None)])).await.unwrap();
-    let user = service.accept_invite(sent.token.reveal(), None, "").await.unwrap();
+    let user = service.accept_invite(sent.token.reveal(), Acceptance::default(), "").await.unwrap();
     let key = service.create_api_key(&OpContext { project: Some(service.default_project()), ..me.clone() }, new_key(&[])).await.unwrap();
     close(service).await;
     let service = house.open().await;

@@ -6,7 +6,7 @@ use pinyon_model::{
     DedicatedCapacity, DeletionProtection, Email, IndexName, IndexSpec, Metric, NewInvite, NewServiceAccount, PageRequest, Plane,
     ReadCapacity, Role, RoleBindingFilter, RoleGrant, SchemaField, Tags,
 };
-use pinyon_service::{ApiKeySecret, NewApiKey, OpContext, RootKey, Service};
+use pinyon_service::{Acceptance, ApiKeySecret, NewApiKey, OpContext, RootKey, Service};
 
 use crate::common::{House, close, files, pod, project, spec, tags};
 
@@ -38,7 +38,8 @@ async fn furnish(house: &House) {
         let invite = NewInvite { email: Email::new(email).unwrap(), grants: grants.clone() };
         let sent = service.create_invite(&operator, invite).await.unwrap();
         if email.starts_with("came") {
-            service.accept_invite(sent.token.reveal(), Some("Ada".into()), "").await.unwrap();
+            let acceptance = Acceptance { name: Some("Ada".into()), password: None };
+            service.accept_invite(sent.token.reveal(), acceptance, "").await.unwrap();
         }
     }
     close(service).await;

@@ -11,4 +11,5 @@ mod disk;
 mod golden;
 mod isolation;
 mod keys;
+mod people;
 mod rebuild;

@@ -5,7 +5,7 @@ use super::{
     Listing,
     role_binding::{GrantsBody, read_grants},
 };
-use crate::{json, oauth::Secret, percent::Parameters, rfc3339};
+use crate::{json, login, oauth::Secret, percent::Parameters, rfc3339};
 
 #[derive(Deserialize)]
 struct CreateBody {
@@ -33,13 +33,16 @@ pub struct AcceptRequest {
     /// What the person is called; none when it does not say.
     #[serde(default)]
     pub name: Option<String>,
+    /// What it will sign in by; none when it does not say.
+    #[serde(default)]
+    pub password: Option<Secret>,
 }
 
 /// Reads the body of `POST /pinyon/v1/invites/accept`.
 pub fn accept_invite(body: &[u8]) -> Result<AcceptRequest> {
-    let AcceptRequest { token, name } = json::from_control(body)?;
+    let AcceptRequest { token, name, password } = login::read(body, "the text token, and perhaps name and password")?;
     let name = name.as_deref().map(User::parse_name).transpose()?;
-    Ok(AcceptRequest { token, name })
+    Ok(AcceptRequest { token, name, password })
 }
 
 /// Reads the query string of `GET /admin/invites`.

@@ -58,12 +58,7 @@ impl Service {
     }
 
     /// Says whether an organization pays. The operator's: what one that does not pay may still do, [`crate::payment`] says.
-    pub async fn set_payment_status(
-        self: &Arc<Self>,
-        ctx: &OpContext,
-        id: OrganizationId,
-        status: PaymentStatus,
-    ) -> Result<Organization> {
+    pub async fn set_payment_status(self: &Arc<Self>, ctx: &OpContext, id: OrganizationId, status: PaymentStatus) -> Result<Organization> {
         self.set(ctx, Action::SetPaymentStatus, id, ("payment_status", status.as_str()), move |o| o.payment_status = status).await
     }
 

@@ -121,9 +121,8 @@ impl Claims {
         let n = URL_SAFE_NO_PAD.decode_slice(encoded, &mut bytes).ok()?;
         let (body, tag) = bytes.split_at(BODY);
         let mut r = Reader::new("An access token", body);
-        let read = |r: &mut Reader<'_>| -> Result<Self> {
-            Ok(Self { holder: holder(r.array()?), number: r.u32()?, expires_at_ms: r.u64()? })
-        };
+        let read =
+            |r: &mut Reader<'_>| -> Result<Self> { Ok(Self { holder: holder(r.array()?), number: r.u32()?, expires_at_ms: r.u64()? }) };
         let claims = read(&mut r).ok()?;
         (n == bytes.len() && bool::from(claims.holder.mac(mac, body)[..].ct_eq(tag))).then_some(claims)
     }
@@ -204,7 +203,8 @@ mod tests {
             changed[i] = if changed[i] == b'A' { b'B' } else { b'A' };
             assert_eq!(Claims::open(std::str::from_utf8(&changed).unwrap(), mac), None, "character {i}");
         }
-        let of_another_kind = token.reveal().replace("pinyon_at_", "pinyon_?_").replace("pinyon_ut_", "pinyon_at_").replace("pinyon_?_", "pinyon_ut_");
+        let of_another_kind =
+            token.reveal().replace("pinyon_at_", "pinyon_?_").replace("pinyon_ut_", "pinyon_at_").replace("pinyon_?_", "pinyon_ut_");
         for bad in ["", USER_PREFIX, &of_another_kind, &token.reveal()[..TEXT_LEN - 1], &format!("{}A", token.reveal()), "pinyon_at_é"] {
             assert_eq!(Claims::open(bad, mac), None, "{bad}");
         }

@@ -336,7 +336,11 @@ mod tests {
         }
         assert!(matches!(match_path(Plane::Data, "POST", path).unwrap(), Matched::Unknown));
         let open: Vec<_> = ROUTES.iter().filter(|r| r.permission.is_none()).map(|r| r.operation).collect();
-        assert_eq!(open, [Operation::IssueToken, Operation::AcceptInvite, Operation::Login], "nothing else is answered without a credential");
+        assert_eq!(
+            open,
+            [Operation::IssueToken, Operation::AcceptInvite, Operation::Login],
+            "nothing else is answered without a credential"
+        );
         assert!(!Operation::IssueToken.route().is_write() && Operation::ResendInvite.route().is_write());
         assert!(!Operation::ListUsers.route().is_write() && Operation::Upsert.route().is_write() && !Operation::Query.route().is_write());
     }

@@ -44,7 +44,10 @@ pub(super) fn show(output: Output, json: bool) -> std::io::Result<ExitCode> {
             say(&table(["ID", "NAME", "PLAN", "PAYMENT", "CREATED"], rows))?;
         }
         Output::OrganizationChanged { organization: o } => {
-            say(&format!("Organization '{}' ({}) is on the plan {}, with the payment status {}\n", o.name, o.id, o.plan, o.payment_status))?;
+            say(&format!(
+                "Organization '{}' ({}) is on the plan {}, with the payment status {}\n",
+                o.name, o.id, o.plan, o.payment_status
+            ))?;
         }
         Output::ProjectCreated { project } => say(&format!("Project '{}' has the id {}\n", project.name, project.id))?,
         Output::ProjectChanged { project } => say(&format!("Project {} is called '{}' now\n", project.id, project.name))?,
@@ -82,7 +85,9 @@ pub(super) fn show(output: Output, json: bool) -> std::io::Result<ExitCode> {
             eprintln!("{email} may come in until {until}, by POST /pinyon/v1/invites/accept with this token, shown this once:");
             say_secret(&token)?;
         }
-        Output::UserInvited { invite, token: None } => say(&format!("{} has mail, and may come in until {}\n", invite.email, invite.expires_at))?,
+        Output::UserInvited { invite, token: None } => {
+            say(&format!("{} has mail, and may come in until {}\n", invite.email, invite.expires_at))?
+        }
         Output::PasswordSet { user } => say(&format!("{} has a new password, and no session any more\n", user.email))?,
         Output::UserDeleted { id } => say(&format!("User {id} is gone, with every role\n"))?,
         Output::AuditEvents { events } => say(&table(["TIME", "WHO", "ACTION", "WHAT", "RESULT"], events.iter().map(audit_row)))?,

@@ -3,13 +3,11 @@
 use std::{future::Future, sync::Arc};
 
 use pinyon_model::{
-    Email, Error, NewInvite, NewProject, NewRoleBinding, NewServiceAccount, Organization, OrganizationId, Page, PageRequest, PaymentStatus, Plan,
-    Principal, PrincipalRef, PrincipalType, Project, ProjectChange, ProjectId, ResourceRef, ResourceType, Result, Role, RoleBindingFilter,
-    RoleBindingId, RoleGrant, ServiceAccount, ServiceAccountId, UserId,
+    Email, Error, NewInvite, NewProject, NewRoleBinding, NewServiceAccount, Organization, OrganizationId, Page, PageRequest, PaymentStatus,
+    Plan, Principal, PrincipalRef, PrincipalType, Project, ProjectChange, ProjectId, ResourceRef, ResourceType, Result, Role,
+    RoleBindingFilter, RoleBindingId, RoleGrant, ServiceAccount, ServiceAccountId, UserId,
 };
-use pinyon_service::{
-    ApiKeySecret, Clock, CreatedApiKey, CreatedInvite, CreatedServiceAccount, NewApiKey, OpContext, Password, Service,
-};
+use pinyon_service::{ApiKeySecret, Clock, CreatedApiKey, CreatedInvite, CreatedServiceAccount, NewApiKey, OpContext, Password, Service};
 use pinyon_wire::audit_event;
 
 use super::{

@@ -81,9 +81,10 @@ async fn a_user_works_on_every_plane_with_what_its_roles_allow() {
     assert_eq!(ada.post(&format!("{url}/vectors/upsert"), json!({"vectors": [record("x")]})).await.status, 200);
     let elsewhere = ada.with("X-Project-Id", "a2f7dddb-1597-4eff-9f71-535fde243f58");
     assert_eq!(elsewhere.get(&house.url("/indexes")).await.status, 404);
+    let forged = token.replace("pinyon_ut_", "pinyon_at_");
     let unknown = grpc::<_, pinyon_wire::proto::QueryResponse>(
         house.server.port + 1,
-        Some(&token.replace("pinyon_ut_", "pinyon_at_")),
+        Some(&forged),
         "Query",
         pinyon_wire::proto::QueryRequest { id: "x".into(), top_k: 1, ..Default::default() },
     );

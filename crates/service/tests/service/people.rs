@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use pinyon_model::{AuditEvent, AuditOutcome, Email, ErrorCode, NewInvite, OrganizationId, PageRequest, Plane, Principal, Role, RoleGrant, User, UserId};
+use pinyon_model::{
+    AuditEvent, AuditOutcome, Email, ErrorCode, NewInvite, OrganizationId, PageRequest, Plane, Principal, Role, RoleGrant, User, UserId,
+};
 use pinyon_service::{Acceptance, IssuedToken, OpContext, Password, Service, SignIn};
 
 use crate::common::{House, close, code};

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Borrow, collections::BTreeMap, fmt};
 
 use crate::{
     Deployment, Error, IndexId, MetadataSchema, ProjectId, ReadCapacity, ReadCapacityChange, Result, Tags,
@@ -26,6 +26,12 @@ impl IndexName {
     }
     /// The text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for IndexName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

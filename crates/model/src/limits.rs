@@ -49,6 +49,14 @@ pub const PROJECT_NAME_LEN_MAX: usize = 512;
 pub const ORGANIZATION_NAME_LEN_MAX: usize = 512;
 /// Characters of an API key's name.
 pub const API_KEY_NAME_LEN_MAX: usize = 80;
+/// Indexes that an API key can be restricted to.
+pub const KEY_INDEXES_MAX: usize = 100;
+/// Namespaces that an API key can be restricted to.
+pub const KEY_NAMESPACES_MAX: usize = 100;
+/// Networks that an API key can be restricted to.
+pub const KEY_NETWORKS_MAX: usize = 100;
+/// Milliseconds for which a rotated key's earlier secret may go on working: a day.
+pub const KEY_OVERLAP_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 /// Characters of a service account's name.
 pub const SERVICE_ACCOUNT_NAME_LEN_MAX: usize = 80;
 /// Characters of a user's name.

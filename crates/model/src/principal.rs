@@ -1,4 +1,4 @@
-use crate::{ApiKeyId, InviteId, OrganizationId, PermissionSet, ProjectId, RoleBinding, ServiceAccountId, UserId};
+use crate::{ApiKeyId, InviteId, OrganizationId, PermissionSet, ProjectId, Restrictions, RoleBinding, ServiceAccountId, UserId};
 
 /// The kinds of principal that a role can be given to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -148,6 +148,8 @@ pub enum Principal {
         project_id: ProjectId,
         /// What it may do.
         grants: Grants,
+        /// What it is held to beyond that.
+        restrictions: Restrictions,
     },
     /// A program, by a token.
     ServiceAccount {
@@ -181,6 +183,14 @@ impl Principal {
         match self {
             Principal::ApiKey { grants, .. } | Principal::ServiceAccount { grants, .. } | Principal::User { grants, .. } => Some(grants),
             Principal::Operator | Principal::System => None,
+        }
+    }
+
+    /// What it is held to beyond what it may do; only API keys are held to anything.
+    pub fn restrictions(&self) -> Option<&Restrictions> {
+        match self {
+            Principal::ApiKey { restrictions, .. } => Some(restrictions).filter(|r| !r.is_empty()),
+            _ => None,
         }
     }
 

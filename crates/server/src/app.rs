@@ -125,6 +125,8 @@ impl App {
     async fn missing_index(&self, ctx: &OpContext, project: Option<&str>) -> Result<Error> {
         let known = match (&*ctx.principal, project) {
             (_, None) => true,
+            // One that is restricted to indexes may not tell a host without an index from another index's.
+            (Principal::ApiKey { restrictions, .. }, _) if !restrictions.indexes().is_empty() => false,
             (Principal::ApiKey { project_id, .. }, Some(project)) => project_id.short() == project,
             (principal, Some(project)) => {
                 let named = principal.grants().is_some_and(|g| g.named_projects().any(|id| id.short() == project));

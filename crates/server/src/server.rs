@@ -103,6 +103,7 @@ impl Server {
             key_dir,
             audit_records,
             viewers_infer,
+            audit_key_use,
             engine,
             quotas,
             config_dir,
@@ -128,6 +129,7 @@ impl Server {
             options.port_is_free = Some(listen.port_check());
             options.key_dir = key_dir.clone();
             options.viewers_infer = viewers_infer;
+            options.audit_key_use = audit_key_use;
             options.data_plane_audit = match audit_records {
                 AuditRecords::Off => DataPlaneAudit::Off,
                 AuditRecords::Writes => DataPlaneAudit::Writes,

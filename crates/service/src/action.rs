@@ -23,10 +23,26 @@ macro_rules! actions {
             pub(crate) const fn permission(self, place: Place) -> Permission {
                 match (self, place) {
                     (Action::CreateRoleBinding | Action::DeleteRoleBinding, Place::Organization(_)) => Permission::OrganizationWrite,
-                    (Action::DescribeRoleBinding, Place::Organization(_)) => Permission::OrganizationWrite,
+                    (Action::DescribeRoleBinding | Action::DescribePermissions, Place::Organization(_)) => Permission::OrganizationWrite,
                     $((Action::$action, _) => Permission::$permission,)*
                     (Action::Unbuilt(permission), _) => permission,
                 }
+            }
+
+            /// The action of this name, as it is spelled here.
+            pub(crate) fn by_name(name: &str) -> Option<Self> {
+                [$((stringify!($action), Action::$action)),*].into_iter().find(|(n, _)| *n == name).map(|(_, action)| action)
+            }
+
+            /// Whether it belongs to the admin plane, where API keys are no credentials.
+            pub(crate) const fn is_administration(self) -> bool {
+                !matches!(
+                    match self {
+                        $(Action::$action => Permission::$permission,)*
+                        Action::Unbuilt(permission) => permission,
+                    },
+                    Permission::ControlRead | Permission::ControlWrite | Permission::DataRead | Permission::DataWrite | Permission::Inference
+                )
             }
 
             /// Whether it changes nothing. Exporting the root key changes nothing either, and is recorded all the same.
@@ -83,6 +99,7 @@ actions! {
     read DescribeApiKey ProjectRead "read" "api-key";
     write CreateApiKey ProjectWrite "create" "api-key";
     write UpdateApiKey ProjectWrite "update" "api-key";
+    write RotateApiKey ProjectWrite "update" "api-key";
     write DeleteApiKey ProjectWrite "delete" "api-key";
     read ListServiceAccounts OrganizationWrite "list" "service-account";
     read DescribeServiceAccount OrganizationWrite "read" "service-account";
@@ -104,6 +121,7 @@ actions! {
     write DeleteInvite OrganizationWrite "delete" "invite";
     write AcceptInvite Operate "create" "user";
     read DescribeRoleBinding ProjectRead "read" "role-binding";
+    read DescribePermissions ProjectRead "read" "permissions";
     write CreateRoleBinding ProjectWrite "update" "user";
     write DeleteRoleBinding ProjectWrite "update" "user";
     read ListAllApiKeys Operate "list" "api-key";

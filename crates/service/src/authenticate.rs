@@ -1,20 +1,40 @@
 //! Who a caller is, by what it shows.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use pinyon_model::{Plane, Principal, Result};
+use pinyon_model::{AuditOutcome, Plane, Principal, Result};
+use pinyon_storage::random_bytes;
 use subtle::ConstantTimeEq;
 
-use crate::{ApiKeySecret, AuthMode, Service, authorize, authorize::invalid_api_key};
+use crate::{
+    ApiKeySecret, AuthMode, OpContext, Service, audit,
+    authorize::{self, invalid_api_key},
+    catalog::StoredApiKey,
+};
 
 const SECRET_LEN_MAX: usize = 512;
 
+/// What a credential is.
+enum Held {
+    /// Good, of this principal.
+    By(Arc<Principal>),
+    /// Somebody's, and not accepted, for this reason. The caller hears what the holder of an unknown one hears.
+    Refused(Arc<Principal>, &'static str),
+    Unknown,
+}
+
 impl Service {
-    /// Who holds this credential, an API key's secret or the token of a service account or a user, on this side of the API. `source` is the caller's
-    /// address, which unknown credentials are counted by. What was revoked is unknown from the moment its revocation is answered.
+    /// Who holds this credential, an API key's secret or the token of a service account or a user, on this side of the API. `source` is
+    /// the caller's address, which unknown credentials are counted by. What was revoked is unknown from the moment its revocation is
+    /// answered.
     pub async fn authenticate(&self, plane: Plane, credential: Option<&str>, source: &str) -> Result<Arc<Principal>> {
-        if let Some(principal) = credential.and_then(|text| self.holder(text)).filter(|p| authorize::admits(plane, p)) {
-            return Ok(principal);
+        match credential.map_or(Held::Unknown, |text| self.holder(text, source)) {
+            Held::By(principal) if authorize::admits(plane, &principal) => return Ok(principal),
+            Held::Refused(principal, reason) if authorize::admits(plane, &principal) => {
+                self.record_refused(principal, reason, source).await?;
+                return Err(invalid_api_key());
+            }
+            _ => {}
         }
         if self.auth() == AuthMode::AnyKey && plane != Plane::Admin {
             return Ok(self.any_key_principal());
@@ -23,18 +43,50 @@ impl Service {
         Err(invalid_api_key())
     }
 
-    fn holder(&self, text: &str) -> Option<Arc<Principal>> {
+    fn holder(&self, text: &str, source: &str) -> Held {
         if text.is_empty() || text.len() > SECRET_LEN_MAX {
-            return None;
+            return Held::Unknown;
         }
         if let Some(principal) = self.token_holder(text) {
-            return Some(principal);
+            return Held::By(principal);
         }
         let hash = self.secret_hasher().of(text.as_bytes());
         let tables = self.catalog().tables();
         // A secret of our shape is found by its id. One of that shape that came from elsewhere is found like any other import.
         let by_id = ApiKeySecret::parse(text).and_then(|id| tables.keys.get(&id));
-        let key = by_id.or_else(|| tables.key_by_hash(&hash))?;
-        bool::from(key.stored.secret_hash.ct_eq(&hash)).then(|| Arc::clone(&key.principal))
+        let Some(key) = by_id.or_else(|| tables.key_by_hash(&hash)) else { return Held::Unknown };
+        let now_ms = self.clock().now_ms();
+        if !key.stored.has_secret(&hash, now_ms) {
+            return Held::Unknown;
+        }
+        let principal = Arc::clone(&key.principal);
+        if key.stored.info.is_expired(now_ms) {
+            return Held::Refused(principal, "The API key has expired");
+        }
+        let restrictions = &key.stored.info.restrictions;
+        if !restrictions.networks().is_empty() && !restrictions.allow_source(source.parse::<IpAddr>().ok()) {
+            return Held::Refused(principal, "The API key may not be used from this network");
+        }
+        key.used.note(now_ms, source);
+        Held::By(principal)
+    }
+
+    async fn record_refused(&self, principal: Arc<Principal>, reason: &str, source: &str) -> Result<()> {
+        let now_ms = self.clock().now_ms();
+        let ctx = OpContext { principal, source: source.into(), user_agent: "".into(), ..OpContext::internal(Principal::System, now_ms) };
+        let mut event = audit::open_event(&ctx, random_bytes(), "use", "api-key");
+        event.outcome = AuditOutcome::Failure { reason: reason.to_owned(), error_code: "Unauthenticated".to_owned() };
+        (event.resource_id, event.resource_name) = (event.actor.principal_id.clone(), event.actor.principal_name.clone());
+        self.place_event(&mut event, ctx.principal.organization_id());
+        self.audit().refuse(event).await
+    }
+}
+
+impl StoredApiKey {
+    /// Whether this is the hash of its secret, or of the one before for as long as that is accepted too.
+    fn has_secret(&self, hash: &[u8; 32], now_ms: u64) -> bool {
+        let is_current = bool::from(self.secret_hash.ct_eq(hash));
+        let previous = self.info.previous.as_ref().filter(|p| now_ms < p.expires_at_ms).and(self.previous_hash.as_ref());
+        is_current | previous.is_some_and(|p| bool::from(p.ct_eq(hash)))
     }
 }

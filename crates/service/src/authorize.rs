@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use pinyon_model::{
-    AuditEvent, AuditOutcome, Error, ErrorCode, OrganizationId, Permission, PermissionSet, Plane, Principal, ProjectId, Result,
+    AuditEvent, AuditOutcome, Error, ErrorCode, NamespaceName, OrganizationId, Permission, PermissionSet, Plane, Principal, ProjectId,
+    Result,
 };
 use pinyon_storage::random_bytes;
 
@@ -13,6 +14,7 @@ pub(crate) use crate::action::Action;
 use crate::{
     DataPlaneAudit, IndexRef, OpContext, Service,
     audit::{self, Audit},
+    restrictions::{Scope, beyond_restrictions, restricted},
 };
 
 /// Where something is done.
@@ -28,8 +30,16 @@ pub(crate) enum Place {
 pub(crate) trait Resource {
     /// Where it is.
     fn place(&self) -> Place;
+    /// What it is there.
+    fn scope(&self) -> Scope<'_> {
+        Scope::Project
+    }
     /// How the audit log names it: id and name.
     fn names(&self) -> (String, String);
+    /// What a caller is told who may know the place and not whether this is there.
+    fn outside(&self) -> Error {
+        self.hidden()
+    }
     /// What a caller is told who may not know whether it is there.
     fn hidden(&self) -> Error {
         match self.place() {
@@ -75,16 +85,29 @@ impl Resource for Named {
     }
 }
 
-/// A project, as the place where indexes are looked up and made. `index` is the name the caller gave, for the record.
+/// A project, as the place where indexes are looked up and made.
 #[derive(Debug, Clone)]
 pub(crate) struct ProjectScope {
     pub(crate) id: ProjectId,
+    /// The name that the caller gave.
     pub(crate) index: Option<String>,
+    /// The namespace of it, when only its records are asked for.
+    pub(crate) namespace: Option<NamespaceName>,
 }
 
 impl Resource for ProjectScope {
     fn place(&self) -> Place {
         Place::Project(self.id)
+    }
+    fn scope(&self) -> Scope<'_> {
+        match (&self.index, &self.namespace) {
+            (Some(index), Some(namespace)) => Scope::Namespace(index, namespace),
+            (Some(index), None) => Scope::Index(index),
+            (None, _) => Scope::Project,
+        }
+    }
+    fn outside(&self) -> Error {
+        crate::index::not_found(self.index.as_deref().unwrap_or_default())
     }
     fn names(&self) -> (String, String) {
         let name: String = self.index.as_deref().unwrap_or_default().chars().take(NAME_SHOWN_MAX).collect();
@@ -96,11 +119,36 @@ impl Resource for IndexRef {
     fn place(&self) -> Place {
         Place::Project(IndexRef::project_id(self))
     }
+    fn scope(&self) -> Scope<'_> {
+        Scope::Index(self.name().as_str())
+    }
     fn names(&self) -> (String, String) {
         (self.name().to_string(), self.name().to_string())
     }
     fn hidden(&self) -> Error {
         invalid_api_key()
+    }
+}
+
+/// The records of one namespace of an index.
+#[derive(Clone, Copy)]
+pub(crate) struct Records<'a> {
+    pub(crate) index: &'a IndexRef,
+    pub(crate) namespace: &'a NamespaceName,
+}
+
+impl Resource for Records<'_> {
+    fn place(&self) -> Place {
+        self.index.place()
+    }
+    fn scope(&self) -> Scope<'_> {
+        Scope::Namespace(self.index.name().as_str(), self.namespace)
+    }
+    fn names(&self) -> (String, String) {
+        self.index.names()
+    }
+    fn hidden(&self) -> Error {
+        self.index.hidden()
     }
 }
 
@@ -192,10 +240,16 @@ impl Service {
     pub(crate) async fn authorize<T: Resource>(&self, ctx: &OpContext, action: Action, resource: T) -> Result<Authorized<T>> {
         ctx.check_deadline(self.clock().now_ms())?;
         let place = resource.place();
-        match self.decide(&ctx.principal, action, place) {
+        let verdict = self.decide(&ctx.principal, action, place).and(|| restricted(&ctx.principal, action, resource.scope()));
+        match verdict {
             Verdict::Allowed => {}
             verdict => {
-                let error = if verdict == Verdict::Hidden { resource.hidden() } else { lacking(&ctx.principal, action, place) };
+                let error = match verdict {
+                    Verdict::Hidden => resource.hidden(),
+                    Verdict::Outside => resource.outside(),
+                    Verdict::Restricted => beyond_restrictions(&ctx.principal),
+                    _ => lacking(&ctx.principal, action, place),
+                };
                 let mut event = self.event(ctx, action, &resource);
                 event.outcome = audit::failure(&error);
                 self.audit().refuse(event).await?;
@@ -245,7 +299,7 @@ impl Service {
     }
 
     /// The rule itself, without its record.
-    fn decide(&self, principal: &Principal, action: Action, place: Place) -> Verdict {
+    pub(crate) fn decide(&self, principal: &Principal, action: Action, place: Place) -> Verdict {
         let Some(given) = self.permissions(principal, place) else { return Verdict::Allowed };
         verdict(principal, given, action, place, self.viewers_infer())
     }
@@ -254,31 +308,46 @@ impl Service {
         let (word, kind) = action.words();
         let mut event = audit::open_event(ctx, random_bytes(), word, kind);
         (event.resource_id, event.resource_name) = resource.names();
-        let tables = self.catalog().tables();
         let organization = match resource.place() {
             Place::Installation => ctx.principal.organization_id(),
             Place::Organization(id) => Some(id),
             Place::Project(id) => {
                 event.parameters.push(("project_id".to_owned(), id.to_string()));
-                tables.organization_of(id)
+                self.catalog().tables().organization_of(id)
             }
         };
+        self.place_event(&mut event, organization);
+        event
+    }
+
+    /// Says whose event it is: without an organization, the one that the first start made.
+    pub(crate) fn place_event(&self, event: &mut AuditEvent, organization: Option<OrganizationId>) {
+        let tables = self.catalog().tables();
         if let Some(organization) = tables.organizations.get(&organization.unwrap_or(tables.defaults().organization)) {
             event.organization_id = organization.id.to_string();
             event.organization_name.clone_from(&organization.name);
         }
-        event
     }
 }
 
 /// What came of the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+pub(crate) enum Verdict {
     Allowed,
     /// The caller may not know whether there is anything.
     Hidden,
     /// The caller knows it, and may not do this.
     Forbidden,
+    /// The caller's key is restricted to other indexes, and it may not know whether there is this one.
+    Outside,
+    /// The caller's key is restricted to less.
+    Restricted,
+}
+
+impl Verdict {
+    fn and(self, other: impl FnOnce() -> Verdict) -> Verdict {
+        if self == Verdict::Allowed { other() } else { self }
+    }
 }
 
 fn verdict(principal: &Principal, given: PermissionSet, action: Action, place: Place, viewers_infer: bool) -> Verdict {
@@ -320,7 +389,9 @@ pub(crate) fn admits(plane: Plane, principal: &Principal) -> bool {
 mod tests {
     use std::{collections::BTreeSet, fmt::Write};
 
-    use pinyon_model::{ApiKeyId, Grants, PrincipalRef, ResourceRef, ResourceType, Role, RoleBinding, RoleBindingId, ServiceAccountId};
+    use pinyon_model::{
+        ApiKeyId, Grants, PrincipalRef, ResourceRef, ResourceType, Restrictions, Role, RoleBinding, RoleBindingId, ServiceAccountId,
+    };
 
     use super::*;
 
@@ -352,7 +423,7 @@ mod tests {
 
     fn key(roles: &[Role]) -> Principal {
         let (id, project_id) = (ApiKeyId::from_bytes([1; 16]), ProjectId::from_bytes(MINE));
-        Principal::ApiKey { id, name: "k".into(), project_id, grants: grants(roles) }
+        Principal::ApiKey { id, name: "k".into(), project_id, grants: grants(roles), restrictions: Restrictions::default() }
     }
 
     fn ask(principal: &Principal, action: Action, place: Place) -> Verdict {
@@ -392,8 +463,8 @@ mod tests {
             for role in Role::ALL {
                 let word = match ask(&account(&[role]), action, place) {
                     Verdict::Allowed => "yes",
-                    Verdict::Forbidden => "-",
                     Verdict::Hidden => "hidden",
+                    _ => "-",
                 };
                 write!(table, "\t{word}").unwrap();
             }

@@ -7,7 +7,7 @@ use pinyon_model::{Error, ErrorCode, IndexId, Recall, Result};
 use pinyon_storage::StorageError;
 
 use crate::{
-    OpContext, Service, ServiceOptions,
+    OpContext, Service, ServiceOptions, api_key,
     audit::{self, Audit},
     authorize::{Action, Installation},
     catalog::{self, Catalog},
@@ -98,6 +98,13 @@ impl CheckReport {
         self.damaged.extend(damaged);
     }
 
+    /// When keys were used.
+    async fn look_at_key_use(&mut self, store: &Store) {
+        if let Err(error) = api_key::used::read(store).await {
+            self.damaged(api_key::used::FILE, error);
+        }
+    }
+
     /// Of an index that the catalog knows, the descriptor must be readable and be of that index.
     async fn look_at_descriptors(&mut self, store: &Store, indexes: impl Iterator<Item = IndexId>) {
         for id in indexes {
@@ -118,6 +125,7 @@ impl Service {
             report.damaged(catalog::FILE, error);
         }
         report.look_at_audit(self.audit()).await;
+        report.look_at_key_use(self.store()).await;
         let indexes = names(self.catalog());
         report.look_at_descriptors(self.store(), indexes.keys().copied()).await;
         report.look_at_engine(self.engine(), &indexes).await;
@@ -139,6 +147,7 @@ impl Service {
         report.look_at_keys(&store).await;
         let audit = Audit::open(store.clone(), Arc::clone(&clock)).await?;
         report.look_at_audit(&audit).await;
+        report.look_at_key_use(&store).await;
         let mut indexes = BTreeMap::new();
         match open_catalog(&store, &audit).await {
             Err(error) => report.damaged(catalog::FILE, error),

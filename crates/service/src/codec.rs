@@ -30,6 +30,13 @@ impl Writer {
         self.u32(u32::try_from(text.len()).unwrap_or(u32::MAX));
         self.raw(text.as_bytes())
     }
+    pub(crate) fn texts<T: AsRef<str>>(&mut self, texts: impl ExactSizeIterator<Item = T>) -> &mut Self {
+        self.u32(u32::try_from(texts.len()).unwrap_or(u32::MAX));
+        texts.for_each(|text| {
+            self.text(text.as_ref());
+        });
+        self
+    }
     pub(crate) fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) -> &mut Self {
         match value {
             None => self.u8(0),

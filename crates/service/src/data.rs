@@ -1,18 +1,30 @@
 //! The data plane: the operations on the records of one index.
 
-use pinyon_engine::{FetchAnswer, FetchPage, IndexStats, ListAnswer, QueryAnswer, UpdateAck, WriteAck};
+use std::collections::BTreeSet;
+
+use pinyon_engine::{FetchAnswer, FetchPage, IndexHandle, IndexStats, ListAnswer, QueryAnswer, UpdateAck, WriteAck};
 use pinyon_model::{
     DeleteSelector, Deployment, Error, ErrorCode, Explain, Filter, IndexRecall, ListPage, MetadataSchema, NamespaceDescription,
-    NamespaceName, Prefix, Query, Record, RecordId, Result, Update, UpdateTarget,
+    NamespaceName, Prefix, Query, Record, RecordId, Restrictions, Result, Update, UpdateTarget,
     limits::{IDS_MAX, LIST_LIMIT_MAX, TOP_K_MAX, UPSERT_BYTES_MAX, UPSERT_RECORDS_MAX},
 };
 
-use crate::{IndexRef, OpContext, Service, authorize::Action};
+use crate::{
+    IndexRef, OpContext, Service,
+    authorize::{Action, Records},
+};
 
-/// Authorizes the action, runs the call on the engine's handle and closes the record with what came of it.
+/// Authorizes the action on the index, or on the records of a namespace in it, runs the call on the engine's handle and closes the
+/// record with what came of it.
 macro_rules! on_index {
-    ($self:ident, $ctx:ident, $action:ident, $index:ident, |$handle:ident| $call:expr) => {{
-        let authorized = $self.authorize($ctx, Action::$action, $index.clone()).await?;
+    ($self:ident, $ctx:ident, $action:ident, $index:ident, $namespace:ident, |$handle:ident| $call:expr) => {
+        on_index!(@ $self, $ctx, $action, Records { index: &*$index, namespace: $namespace }, |$handle| $call)
+    };
+    ($self:ident, $ctx:ident, $action:ident, $index:ident, |$handle:ident| $call:expr) => {
+        on_index!(@ $self, $ctx, $action, $index.clone(), |$handle| $call)
+    };
+    (@ $self:ident, $ctx:ident, $action:ident, $resource:expr, |$handle:ident| $call:expr) => {{
+        let authorized = $self.authorize($ctx, Action::$action, $resource).await?;
         let result = async {
             let $handle = authorized.handle($self.engine())?;
             $call
@@ -25,7 +37,7 @@ macro_rules! on_index {
 impl Service {
     /// Puts records in place of what their ids named before. 1 to 1,000 records, 2 MB as Pinecone counts them.
     pub async fn upsert(&self, ctx: &OpContext, index: &IndexRef, namespace: &NamespaceName, records: Vec<Record>) -> Result<WriteAck> {
-        on_index!(self, ctx, Upsert, index, |handle| {
+        on_index!(self, ctx, Upsert, index, namespace, |handle| {
             check_count("Upsert takes", "records", records.len(), UPSERT_RECORDS_MAX)?;
             let size: usize = records.iter().map(Record::size_bytes).sum();
             if size > UPSERT_BYTES_MAX {
@@ -37,34 +49,34 @@ impl Service {
 
     /// Changes records that are there.
     pub async fn update(&self, ctx: &OpContext, index: &IndexRef, namespace: &NamespaceName, update: Update) -> Result<UpdateAck> {
-        on_index!(self, ctx, Update, index, |handle| handle.update(namespace, update.checked()?).await)
+        on_index!(self, ctx, Update, index, namespace, |handle| handle.update(namespace, update.checked()?).await)
     }
 
     /// Deletes records. `NotFound` when the namespace was never made.
     pub async fn delete(&self, ctx: &OpContext, index: &IndexRef, namespace: &NamespaceName, which: DeleteSelector) -> Result<WriteAck> {
-        on_index!(self, ctx, Delete, index, |handle| handle.delete(namespace, which.checked()?).await)
+        on_index!(self, ctx, Delete, index, namespace, |handle| handle.delete(namespace, which.checked()?).await)
     }
 
     /// Searches.
     pub async fn query(&self, ctx: &OpContext, index: &IndexRef, namespace: &NamespaceName, query: Query) -> Result<QueryAnswer> {
-        on_index!(self, ctx, Query, index, |handle| handle.query(namespace, query.checked()?).await)
+        on_index!(self, ctx, Query, index, namespace, |handle| handle.query(namespace, query.checked()?).await)
     }
 
     /// Searches an index of the caller's project, and tells how it was done. `NotFound` for a name that is not there.
     pub async fn explain(&self, ctx: &OpContext, index: &str, namespace: &NamespaceName, query: Query) -> Result<(QueryAnswer, Explain)> {
-        let index = self.find_index_for(ctx, Action::Explain, index).await?;
-        on_index!(self, ctx, Explain, index, |handle| handle.explain(namespace, query.checked()?).await)
+        let index = &self.find_index_for(ctx, Action::Explain, index, Some(namespace)).await?;
+        on_index!(self, ctx, Explain, index, namespace, |handle| handle.explain(namespace, query.checked()?).await)
     }
 
     /// The recall of approximate search in an index of the caller's project, as live queries were replayed exactly in idle time.
     pub async fn recall(&self, ctx: &OpContext, index: &str) -> Result<IndexRecall> {
-        let index = self.find_index_for(ctx, Action::DescribeRecall, index).await?;
+        let index = self.find_index_for(ctx, Action::DescribeRecall, index, None).await?;
         on_index!(self, ctx, DescribeRecall, index, |handle| handle.recall().await)
     }
 
     /// Reads 1 to 1,000 records by their ids.
     pub async fn fetch(&self, ctx: &OpContext, index: &IndexRef, namespace: &NamespaceName, ids: Vec<RecordId>) -> Result<FetchAnswer> {
-        on_index!(self, ctx, Fetch, index, |handle| {
+        on_index!(self, ctx, Fetch, index, namespace, |handle| {
             check_count("Fetch takes", "ids", ids.len(), IDS_MAX)?;
             handle.fetch(namespace, ids).await
         })
@@ -80,7 +92,7 @@ impl Service {
         limit: u32,
         after: Option<RecordId>,
     ) -> Result<FetchPage> {
-        on_index!(self, ctx, FetchByMetadata, index, |handle| {
+        on_index!(self, ctx, FetchByMetadata, index, namespace, |handle| {
             if filter.is_empty() {
                 return Err(Error::invalid("Empty filter provided for fetch by metadata request"));
             }
@@ -99,7 +111,7 @@ impl Service {
         limit: u32,
         after: Option<RecordId>,
     ) -> Result<ListAnswer> {
-        on_index!(self, ctx, ListRecords, index, |handle| {
+        on_index!(self, ctx, ListRecords, index, namespace, |handle| {
             check_limit(limit, LIST_LIMIT_MAX)?;
             handle.list(namespace, prefix, limit, after).await
         })
@@ -108,13 +120,17 @@ impl Service {
     /// Counts records. A filter that is not empty is refused on a serverless index; on a pod index only what matches is counted, and
     /// namespaces without a match are left out.
     pub async fn stats(&self, ctx: &OpContext, index: &IndexRef, filter: Option<Filter>) -> Result<IndexStats> {
+        let allowed = |name: &NamespaceName| ctx.principal.restrictions().is_none_or(|r| r.allow_namespace(name));
         on_index!(self, ctx, DescribeIndexStats, index, |handle| {
-            let Some(filter) = filter.filter(|f| !f.is_empty()) else { return handle.stats().await };
+            let mut all = handle.stats().await?;
+            all.namespaces.retain(|name, _| allowed(name));
+            all.total = all.namespaces.values().sum();
+            let Some(filter) = filter.filter(|f| !f.is_empty()) else { return Ok(all) };
             if !matches!(index.stored().index.deployment, Deployment::Pod { .. }) {
                 return Err(Error::invalid("Serverless and BYOC indexes do not support describing index stats with a metadata filter"));
             }
             let mut counted = IndexStats::default();
-            for namespace in handle.stats().await?.namespaces.into_keys() {
+            for namespace in all.namespaces.into_keys() {
                 let target = UpdateTarget::Filter { filter: filter.clone(), dry_run: true };
                 let count_only = Update { target, dense: None, sparse: None, set_metadata: None };
                 let matched = handle.update(&namespace, count_only).await?.matched.unwrap_or(0);
@@ -135,7 +151,8 @@ impl Service {
         name: NamespaceName,
         schema: Option<MetadataSchema>,
     ) -> Result<NamespaceDescription> {
-        on_index!(self, ctx, CreateNamespace, index, |handle| {
+        let namespace = &name;
+        on_index!(self, ctx, CreateNamespace, index, namespace, |handle| {
             if name.is_default() {
                 return Err(Error::invalid(format!("'{}' names the default namespace, which cannot be created", NamespaceName::DEFAULT)));
             }
@@ -145,7 +162,7 @@ impl Service {
                 let told = format!("The index has reached its limit of {max} namespaces; delete one, or raise the limit");
                 return Err(Error::new(ErrorCode::QuotaExceeded, told));
             }
-            handle.create_namespace(name, schema).await
+            handle.create_namespace(name.clone(), schema).await
         })
     }
 
@@ -161,19 +178,46 @@ impl Service {
     ) -> Result<(ListPage<NamespaceDescription>, u64)> {
         on_index!(self, ctx, ListNamespaces, index, |handle| {
             check_limit(limit, LIST_LIMIT_MAX)?;
-            handle.list_namespaces(prefix, limit, after).await
+            match ctx.principal.restrictions().map(Restrictions::namespaces).filter(|n| !n.is_empty()) {
+                None => handle.list_namespaces(prefix, limit, after).await,
+                Some(names) => list_of(handle, names, prefix, limit, after).await,
+            }
         })
     }
 
     /// Describes one namespace.
     pub async fn describe_namespace(&self, ctx: &OpContext, index: &IndexRef, name: &NamespaceName) -> Result<NamespaceDescription> {
-        on_index!(self, ctx, DescribeNamespace, index, |handle| handle.describe_namespace(name).await)
+        on_index!(self, ctx, DescribeNamespace, index, name, |handle| handle.describe_namespace(name).await)
     }
 
     /// Deletes a namespace with all its records.
     pub async fn delete_namespace(&self, ctx: &OpContext, index: &IndexRef, name: &NamespaceName) -> Result<()> {
-        on_index!(self, ctx, DeleteNamespace, index, |handle| handle.delete_namespace(name).await)
+        on_index!(self, ctx, DeleteNamespace, index, name, |handle| handle.delete_namespace(name).await)
     }
+}
+
+/// The same listing, of those namespaces alone that a key is restricted to: few enough to ask for each.
+async fn list_of(
+    handle: &IndexHandle,
+    names: &BTreeSet<NamespaceName>,
+    prefix: &Prefix,
+    limit: u32,
+    after: Option<&str>,
+) -> Result<(ListPage<NamespaceDescription>, u64)> {
+    let mut there = Vec::new();
+    for name in names.iter().filter(|n| n.as_str().starts_with(prefix.as_str())) {
+        match handle.describe_namespace(name).await {
+            Ok(description) => there.push(description),
+            Err(error) if error.code == ErrorCode::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let total = there.len() as u64;
+    let mut items: Vec<_> = there.into_iter().filter(|d| after.is_none_or(|a| d.name.as_str() > a)).collect();
+    let more = items.len() > limit as usize;
+    items.truncate(limit as usize);
+    let next_after = items.last().filter(|_| more).map(|d| d.name.to_string());
+    Ok((ListPage { items, next_after }, total))
 }
 
 fn check_count(takes: &str, what: &str, n: usize, max: usize) -> Result<()> {

@@ -50,6 +50,8 @@ pub struct ServiceOptions {
     pub engine: EngineSettings,
     /// What of the data plane is audited.
     pub data_plane_audit: DataPlaneAudit,
+    /// Whether the audit log tells of the use of API keys: by key and address, once an hour.
+    pub audit_key_use: bool,
     /// Whether who may read records may also embed and rerank. Pinecone's older pages deny it, its newer ones allow it.
     pub viewers_infer: bool,
 }
@@ -68,6 +70,7 @@ impl ServiceOptions {
             reserve_bytes: None,
             engine: EngineSettings::default(),
             data_plane_audit: DataPlaneAudit::default(),
+            audit_key_use: true,
             viewers_infer: false,
         }
     }

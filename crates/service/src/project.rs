@@ -37,7 +37,7 @@ impl Service {
                 }
             }
         };
-        Ok(ProjectScope { id, index })
+        Ok(ProjectScope { id, index, namespace: None })
     }
 
     /// The caller's organization; the operator's is the one that the first start made.

@@ -120,7 +120,7 @@ impl Service {
         let projects: Vec<Project> =
             changes.iter().filter_map(|c| if let Change::Put(Noun::Project(p)) = c { Some(p.clone()) } else { None }).collect();
         for project in &projects {
-            let new = NewApiKey { name: "rebuilt".to_owned(), project_id: None, roles: vec![Role::ProjectEditor], secret: None };
+            let new = NewApiKey { name: "rebuilt".to_owned(), roles: vec![Role::ProjectEditor], ..NewApiKey::default() };
             let (created, key) = self.prepare_key(new, project, now_ms)?;
             report.keys.push(created);
             changes.extend(key);

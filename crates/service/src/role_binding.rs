@@ -24,7 +24,7 @@ pub(crate) fn principal_ref(principal: &Principal) -> Option<PrincipalRef> {
     }
 }
 
-fn place(resource: ResourceRef) -> Place {
+pub(crate) fn place(resource: ResourceRef) -> Place {
     match resource {
         ResourceRef::Organization(id) => Place::Organization(id),
         ResourceRef::Project(id) => Place::Project(id),

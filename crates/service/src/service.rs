@@ -7,14 +7,14 @@ use std::{
 use pinyon_engine::{Clock, Engine};
 use pinyon_model::{
     ApiKeyId, Error, ErrorCode, Grants, Organization, OrganizationId, PaymentStatus, Plan, Principal, PrincipalRef, Project, ProjectId,
-    Result, Role, RoleGrant,
+    Restrictions, Result, Role, RoleGrant,
 };
 use pinyon_storage::{Mac, RootKey, random_bytes};
 use tokio::task::JoinHandle;
 
 use crate::{
     AuthMode, CreatedApiKey, DataPlaneAudit, Limits, NewApiKey, OpContext, PortCheck, ServiceOptions,
-    api_key::bind_key,
+    api_key::{UseLog, bind_key},
     audit::{self, Audit},
     authorize::{Action, Authorized, Installation},
     catalog::{self, Catalog, Change, Defaults, Noun, StoredApiKey},
@@ -53,6 +53,8 @@ pub struct Service {
     port_is_free: Option<PortCheck>,
     data_plane_audit: DataPlaneAudit,
     viewers_infer: bool,
+    audits_key_use: bool,
+    use_log: UseLog,
     bootstrap: Mutex<Option<CreatedApiKey>>,
     ticker: Mutex<Option<JoinHandle<()>>>,
 }
@@ -69,6 +71,7 @@ impl Service {
         service.bind_old_keys().await?;
         service.assign_ports().await?;
         service.sweep().await?;
+        service.read_key_use().await;
         let ticker = tokio::spawn(tick(Arc::downgrade(&service), Arc::clone(&service.clock)));
         *lock(&service.ticker) = Some(ticker);
         Ok(service)
@@ -132,6 +135,8 @@ impl Service {
             port_is_free: options.port_is_free,
             data_plane_audit: options.data_plane_audit,
             viewers_infer: options.viewers_infer,
+            audits_key_use: options.audit_key_use,
+            use_log: UseLog::default(),
             bootstrap: Mutex::new(None),
             ticker: Mutex::new(None),
         })
@@ -157,6 +162,10 @@ impl Service {
         if let Some(ticker) = lock(&self.ticker).take() {
             ticker.abort();
         }
+        if let Err(error) = self.record_key_use().await {
+            tracing::warn!(%error, "the last uses of API keys are not in the audit log");
+        }
+        self.write_key_use().await;
         self.engine.close().await;
         self.catalog.close().await;
         self.audit.close().await;
@@ -180,7 +189,7 @@ impl Service {
     async fn bootstrap_authorized(&self, authorized: &mut Authorized<Installation>, name: &str, now_ms: u64) -> Result<CreatedApiKey> {
         let mut writer = self.catalog.writer().await;
         let (organization, project) = new_owners(name, now_ms);
-        let new = NewApiKey { name: "bootstrap".to_owned(), project_id: None, roles: vec![Role::ProjectEditor], secret: None };
+        let new = NewApiKey { name: "bootstrap".to_owned(), roles: vec![Role::ProjectEditor], ..NewApiKey::default() };
         let (created, key) = self.prepare_key(new, &project, now_ms)?;
         authorized.name(project.id.to_string(), name);
         authorized.note("api_key", created.key.id.to_string());
@@ -247,7 +256,8 @@ impl Service {
         let id = ApiKeyId::from_bytes([0; 16]);
         let grant = RoleGrant { project: Some(project), role: Role::ProjectEditor };
         let grants = Grants::new(organization, [&bind(organization, PrincipalRef::ApiKey(id), grant, 0)]);
-        Arc::new(Principal::ApiKey { id, name: "any key".to_owned(), project_id: project, grants })
+        let restrictions = Restrictions::default();
+        Arc::new(Principal::ApiKey { id, name: "any key".to_owned(), project_id: project, grants, restrictions })
     }
 
     pub(crate) fn replace_root(&self, new: RootKey) {
@@ -282,6 +292,12 @@ impl Service {
     }
     pub(crate) fn viewers_infer(&self) -> bool {
         self.viewers_infer
+    }
+    pub(crate) fn audits_key_use(&self) -> bool {
+        self.audits_key_use
+    }
+    pub(crate) fn use_log(&self) -> &UseLog {
+        &self.use_log
     }
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
@@ -329,12 +345,16 @@ async fn is_new(store: &Store, audit: &Audit) -> Result<bool> {
     Ok(!has_history && store.blobs().list("indexes/").await?.is_empty())
 }
 
-/// Writes counted refusals once their minute is over, for as long as the service lives.
+/// Writes counted refusals and uses of keys once their time is over, for as long as the service lives.
 async fn tick(service: Weak<Service>, clock: Arc<dyn Clock>) {
     loop {
         clock.wait_ms(TICK_MS).await;
         let Some(service) = service.upgrade() else { return };
-        if let Err(error) = service.audit.tick().await {
+        let recorded = match service.audit.tick().await {
+            Ok(()) => service.record_key_use().await,
+            failed => failed,
+        };
+        if let Err(error) = recorded {
             tracing::error!(%error, folder = audit::FOLDER, "the audit log cannot be written");
         }
     }

@@ -38,6 +38,11 @@ pub(crate) fn null_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Defa
     Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
 }
 
+/// Tells a field that is `null` from one that is not there; with `#[serde(default)]`.
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(d).map(Some)
+}
+
 /// What only a JSON object can spell. A derived struct would also take a list, by position.
 pub(crate) struct Object<T>(pub(crate) T);
 

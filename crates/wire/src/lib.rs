@@ -56,6 +56,7 @@ pub mod oauth;
 mod operations;
 mod page;
 mod percent;
+pub mod pinyon;
 #[cfg(test)]
 mod property_tests;
 pub mod proto;
@@ -67,5 +68,5 @@ pub use error::{Envelope, RenderedError, grpc_code, http_status};
 pub use namespace_ref::NamespaceRef;
 pub use operations::{Matched, Operation, PathParams, ROUTES, Route, match_path, plane_envelope, unknown_route};
 pub use page::Page;
-pub use timestamp::rfc3339;
+pub use timestamp::{parse_rfc3339, rfc3339};
 pub use version::{ApiVersion, VERSION_HEADER};

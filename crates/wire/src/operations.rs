@@ -240,6 +240,13 @@ operations! {
     Logout: POST "/pinyon/v1/logout", V2024_04, Admin Status, OrganizationRead, 200, built;
     ChangePassword: POST "/pinyon/v1/password", V2024_04, Admin Status, OrganizationRead, 200, built;
 
+    ListBoundedApiKeys: GET "/pinyon/v1/projects/{project_id}/api-keys", V2024_04, Admin Status, ProjectRead, 200, built;
+    CreateBoundedApiKey: POST "/pinyon/v1/projects/{project_id}/api-keys", V2024_04, Admin Status, ProjectWrite, 201, built;
+    DescribeBoundedApiKey: GET "/pinyon/v1/api-keys/{api_key_id}", V2024_04, Admin Status, ProjectRead, 200, built;
+    UpdateBoundedApiKey: PATCH "/pinyon/v1/api-keys/{api_key_id}", V2024_04, Admin Status, ProjectWrite, 200, built;
+    RotateApiKey: POST "/pinyon/v1/api-keys/{api_key_id}/rotate", V2024_04, Admin Status, ProjectWrite, 200, built;
+    DescribePermissions: GET "/pinyon/v1/principals/{principal_type}/{principal_id}/permissions", V2024_04, Admin Status, ProjectRead, 200, built;
+
     Explain: POST "/pinyon/v1/indexes/{index_name}/explain", V2024_04, Control Status, DataRead, 200, built;
     DescribeRecall: GET "/pinyon/v1/indexes/{index_name}/recall", V2024_04, Control Status, DataRead, 200, built;
 

@@ -8,6 +8,56 @@ pub fn rfc3339(ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{ms:03}Z", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
+/// Milliseconds since 1970 of a moment in RFC 3339 (section 5.6), with any offset; fractions beyond milliseconds are cut off. None for
+/// what is no such moment, or lies before 1970. A leap second is the moment after it.
+pub fn parse_rfc3339(text: &str) -> Option<u64> {
+    let bytes = text.as_bytes();
+    let number = |range: std::ops::Range<usize>| -> Option<u64> {
+        let digits = bytes.get(range)?;
+        digits.iter().all(u8::is_ascii_digit).then(|| digits.iter().fold(0, |n, d| n * 10 + u64::from(d - b'0')))
+    };
+    let is = |at: usize, any: &[u8]| bytes.get(at).is_some_and(|b| any.contains(b));
+    let shaped = is(4, b"-") && is(7, b"-") && is(10, b"Tt ") && is(13, b":") && is(16, b":");
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+    if !shaped || !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let days = days_since_1970(year, month, day);
+    if day == 0 || civil(days) != (year, month, day) {
+        return None;
+    }
+    let rest = bytes.get(19..)?;
+    let (ms, offset) = match rest.strip_prefix(b".") {
+        None => (0, rest),
+        Some(fraction) => {
+            let digits = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
+            let ms = (0..3).fold(0, |n, i| n * 10 + fraction.get(i).filter(|_| i < digits).map_or(0, |d| u64::from(d - b'0')));
+            (ms, fraction.get(digits..).filter(|_| digits > 0)?)
+        }
+    };
+    let at = (days * 86_400 + hour * 3_600 + minute * 60 + second) * 1_000 + ms;
+    let ahead_ms = |digits: &[u8]| -> Option<u64> {
+        let two = |at: usize| digits.get(at..at + 2)?.iter().try_fold(0, |n, d| d.is_ascii_digit().then(|| n * 10 + u64::from(d - b'0')));
+        let (hours, minutes) = (two(0)?, two(3)?);
+        (digits.len() == 5 && digits[2] == b':' && hours < 24 && minutes < 60).then_some((hours * 60 + minutes) * 60_000)
+    };
+    match offset {
+        b"Z" | b"z" => Some(at),
+        [b'+', digits @ ..] => at.checked_sub(ahead_ms(digits)?),
+        [b'-', digits @ ..] => at.checked_add(ahead_ms(digits)?),
+        _ => None,
+    }
+}
+
+/// The inverse of [`civil`], for months and days that there are.
+fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (era, of_era) = (year / 400, year % 400);
+    let of_year = (153 * month + 2) / 5 + day - u64::from(day > 0);
+    (era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year).saturating_sub(719_468)
+}
+
 /// Year, month and day of a day since 1970. Years begin in March here, which puts the leap day at their end; 400 of them have
 /// always the same 146,097 days.
 fn civil(days_since_1970: u64) -> (u64, u64, u64) {
@@ -39,6 +89,46 @@ mod tests {
             assert_eq!(rfc3339(ms), text);
         }
         assert!(rfc3339(u64::MAX).ends_with('Z'));
+    }
+
+    #[test]
+    fn moments_read_back_with_any_offset() {
+        for ms in (0..400_000).map(|day| day * 86_400_000 + day % 86_400_000).take_while(|ms| *ms < 253_402_300_800_000) {
+            assert_eq!(parse_rfc3339(&rfc3339(ms)), Some(ms));
+        }
+        for (text, ms) in [
+            ("2026-04-10T15:23:00Z", 1_775_834_580_000),
+            ("2026-04-10t15:23:00.5z", 1_775_834_580_500),
+            ("2026-04-10 15:23:00.1239Z", 1_775_834_580_123),
+            ("2026-04-10T17:53:00+02:30", 1_775_834_580_000),
+            ("2026-04-10T12:53:00-02:30", 1_775_834_580_000),
+            ("1970-01-01T00:00:60Z", 60_000),
+        ] {
+            assert_eq!(parse_rfc3339(text), Some(ms), "{text}");
+        }
+        for bad in [
+            "",
+            "2026-04-10",
+            "2026-04-10T15:23:00",
+            "2026-04-10T15:23Z",
+            "2026-02-29T00:00:00Z",
+            "2026-00-10T15:23:00Z",
+            "2026-04-00T15:23:00Z",
+            "2026-13-10T15:23:00Z",
+            "2026-04-31T15:23:00Z",
+            "2026-04-10T24:00:00Z",
+            "2026-04-10T15:60:00Z",
+            "2026-04-10T15:23:61Z",
+            "2026-04-10T15:23:00.Z",
+            "2026-04-10T15:23:00+2:30",
+            "2026-04-10T15:23:00+24:00",
+            "1969-12-31T23:59:59Z",
+            "1970-01-01T00:00:00+00:01",
+            "+026-04-10T15:23:00Z",
+            "2026-04-10T15:23:00Zé",
+        ] {
+            assert_eq!(parse_rfc3339(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -41,10 +41,12 @@ pub(super) async fn run(command: Command, file: ServerArgs, folders: &Folders) -
 
 fn key(command: KeyCommand) -> Result<(operator::Command, OperateArgs), Failure> {
     Ok(match command {
-        KeyCommand::Create { name, roles, project, value_stdin, operate } => {
+        KeyCommand::Create { name, roles, project, value_stdin, bounds, operate } => {
             let value = if value_stdin { Some(read_secret()?) } else { None };
-            (operator::Command::CreateKey { name, roles, project, value }, operate)
+            (operator::Command::CreateKey { name, roles, project, value, bounds }, operate)
         }
+        KeyCommand::Update { id, name, roles, bounds, operate } => (operator::Command::UpdateKey { id, name, roles, bounds }, operate),
+        KeyCommand::Rotate { id, overlap, operate } => (operator::Command::RotateKey { id, overlap }, operate),
         KeyCommand::List { project, operate } => (operator::Command::ListKeys { project }, operate),
         KeyCommand::Revoke { id, operate } => (operator::Command::RevokeKey { id }, operate),
         KeyCommand::RotateRoot { operate } => (operator::Command::RotateRoot, operate),
@@ -106,6 +108,9 @@ fn audit(command: AuditCommand) -> (operator::Command, OperateArgs) {
 fn role(command: RoleCommand) -> (operator::Command, OperateArgs) {
     match command {
         RoleCommand::List { principal, project, role, operate } => (operator::Command::ListRoles { principal, project, role }, operate),
+        RoleCommand::Why { principal, project, operation, index, namespace, operate } => {
+            (operator::Command::DescribePermissions { principal, project, operation, index, namespace }, operate)
+        }
         RoleCommand::Grant { role, to, project, operate } => (operator::Command::GrantRole { role, to, project }, operate),
         RoleCommand::Revoke { id, operate } => (operator::Command::RevokeRole { id }, operate),
     }

@@ -31,8 +31,16 @@ pub(super) fn show(output: Output, json: bool) -> std::io::Result<ExitCode> {
             say_secret(&value)?;
         }
         Output::Keys { keys } => {
-            let rows = keys.into_iter().map(|k| [k.id, k.name, k.project, k.roles.join(","), format!("{}…", k.hint)]);
-            say(&table(["ID", "NAME", "PROJECT", "ROLES", "BEGINS WITH"], rows))?;
+            let rows = keys.into_iter().map(|k| {
+                let held_to = k.held_to();
+                let day = |at: Option<String>| at.unwrap_or_else(|| "never".to_owned());
+                [k.id, k.name, k.project, k.roles.join(","), format!("{}…", k.hint), held_to, day(k.expires_at), day(k.last_used_at)]
+            });
+            say(&table(["ID", "NAME", "PROJECT", "ROLES", "BEGINS WITH", "ONLY FOR", "EXPIRES", "LAST USED"], rows))?;
+        }
+        Output::KeyUpdated { key } => {
+            let roles = key.roles.join(", ");
+            say(&format!("Key '{}' ({}) of project '{}' may act as {roles}\n", key.name, key.id, key.project))?;
         }
         Output::KeyRevoked { id } => say(&format!("Key {id} is revoked\n"))?,
         Output::RootRotated { place } => {
@@ -74,6 +82,16 @@ pub(super) fn show(output: Output, json: bool) -> std::io::Result<ExitCode> {
                 [r.id, r.role, principal, place(r.project, r.resource_type)]
             });
             say(&table(["ID", "ROLE", "PRINCIPAL", "IN"], rows))?;
+        }
+        Output::Permissions { permissions: found } => {
+            if let (Some(allowed), Some(reason)) = (found.allowed, &found.reason) {
+                say(&format!("{}: {reason}\n", if allowed { "allowed" } else { "not allowed" }))?;
+            }
+            say(&format!("{} ({}) in {}\n", found.principal, found.name, found.resource))?;
+            let by =
+                |roles: Vec<(String, String)>| roles.into_iter().map(|(role, id)| format!("{role} {id}")).collect::<Vec<_>>().join(", ");
+            let rows = found.permissions.into_iter().map(|(permission, roles)| [permission, by(roles)]);
+            say(&table(["PERMISSION", "GIVEN BY"], rows))?;
         }
         Output::RoleRevoked { id } => say(&format!("Role binding {id} is gone\n"))?,
         Output::Users { users } => {

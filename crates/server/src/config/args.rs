@@ -168,6 +168,9 @@ pub(crate) struct ServerArgs {
     /// Whether roles that read records, and write none, may embed and rerank too: Pinecone's pages disagree [default: false]
     #[arg(long, env = "PINYON_VIEWERS_INFER", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     pub(crate) viewers_infer: Option<bool>,
+    /// Whether the audit log tells which API keys were used and from where, once an hour each [default: true]
+    #[arg(long, env = "PINYON_AUDIT_KEY_USE", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    pub(crate) audit_key_use: Option<bool>,
 
     /// Sizes and times of the engine: in the settings file alone, because nobody should need them.
     #[arg(skip)]
@@ -286,6 +289,7 @@ impl ServerArgs {
             cache,
             audit_records,
             viewers_infer,
+            audit_key_use,
             engine,
             quotas,
             log,
@@ -316,6 +320,7 @@ impl ServerArgs {
             cache: cache.or(file.cache),
             audit_records: audit_records.or(file.audit_records),
             viewers_infer: viewers_infer.or(file.viewers_infer),
+            audit_key_use: audit_key_use.or(file.audit_key_use),
             engine: engine.or(file.engine),
             quotas: quotas.or(file.quotas),
             log: log.or(file.log),

@@ -2,12 +2,14 @@
 //! Flags win over the environment, the environment over the file, the file over what is built in.
 
 mod args;
+mod bounds_args;
 mod operate_args;
 mod place;
 mod settings;
 mod size;
 
 pub(crate) use args::{AdvertiseScheme, AuditRecords, Cli, Command, CommonArgs, DemoArgs, EngineArgs, LogFormat, QuotaArgs, ServerArgs};
+pub(crate) use bounds_args::BoundsArgs;
 pub(crate) use operate_args::{
     AuditCommand, CatalogCommand, DataArgs, KeyCommand, OperateArgs, OrgCommand, ProjectCommand, RoleCommand, ServiceAccountCommand,
     UserCommand,

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::BoundsArgs;
+
 /// Where the data and its root key are.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct DataArgs {
@@ -45,6 +47,33 @@ pub(crate) enum KeyCommand {
         /// Read the key's secret from standard input, so that a program keeps the key it has
         #[arg(long)]
         value_stdin: bool,
+        #[command(flatten)]
+        bounds: BoundsArgs,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Change an API key's name, roles, expiry or restrictions; what is not named stays
+    Update {
+        /// The key's id, as list shows it; or its secret, or how that begins
+        id: String,
+        /// What to call it
+        #[arg(long)]
+        name: Option<String>,
+        /// All that it may do, repeatable
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<String>,
+        #[command(flatten)]
+        bounds: BoundsArgs,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Give an API key a new secret and print it, once
+    Rotate {
+        /// The key's id, as list shows it; or its secret, or how that begins
+        id: String,
+        /// For how long its secret until now goes on working, at most a day: 1h, 30m, 0s
+        #[arg(long, default_value = "0s", value_name = "HOW LONG")]
+        overlap: String,
         #[command(flatten)]
         operate: OperateArgs,
     },
@@ -199,6 +228,26 @@ pub(crate) enum RoleCommand {
         /// Only this role
         #[arg(long)]
         role: Option<String>,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Tell what somebody may do and by which roles; with an operation, whether that is allowed and why
+    Why {
+        /// Who: user:ID, service_account:ID, api_key:ID or invite:ID
+        #[arg(value_name = "TYPE:ID")]
+        principal: String,
+        /// In which project, by name or id; without one: in the organization
+        #[arg(long)]
+        project: Option<String>,
+        /// An operation, as crates/wire/OPERATIONS.md calls it: Query, Upsert, CreateIndex, …
+        #[arg(long)]
+        operation: Option<String>,
+        /// The index that it is done to
+        #[arg(long, requires = "operation")]
+        index: Option<String>,
+        /// The namespace of the index
+        #[arg(long, requires = "index")]
+        namespace: Option<String>,
         #[command(flatten)]
         operate: OperateArgs,
     },

@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) audit_records: AuditRecords,
     /// Whether who may read records may also embed and rerank.
     pub(crate) viewers_infer: bool,
+    /// Whether the audit log tells of the use of API keys.
+    pub(crate) audit_key_use: bool,
     pub(crate) engine: EngineSettings,
     pub(crate) quotas: Quotas,
     /// Where keys are kept, outside the data directory; the self-signed certificate too.
@@ -163,6 +165,7 @@ impl Settings {
             key_dir: args.key_dir.clone(),
             audit_records: args.audit_records.unwrap_or_default(),
             viewers_infer: args.viewers_infer.unwrap_or(false),
+            audit_key_use: args.audit_key_use.unwrap_or(true),
             engine: engine(args.cache.as_deref(), args.engine.unwrap_or_default())?,
             quotas: quotas(args.quotas.unwrap_or_default()),
             config_dir: folders.config.clone(),

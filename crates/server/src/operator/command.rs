@@ -3,40 +3,117 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::config::BoundsArgs;
+
 use super::{
     Secret,
-    rows::{CheckRows, InviteRow, KeyRow, OrganizationRow, ProjectRow, RoleRow, ServiceAccountRow, UserRow},
+    rows::{CheckRows, InviteRow, KeyRow, OrganizationRow, PermissionRows, ProjectRow, RoleRow, ServiceAccountRow, UserRow},
 };
 
 /// What can be asked. Projects and organizations are named by their name or id, users by their address or id, principals as `TYPE:ID`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Command {
-    CreateKey { name: String, roles: Vec<String>, project: Option<String>, value: Option<Secret> },
-    ListKeys { project: Option<String> },
-    RevokeKey { id: String },
+    CreateKey {
+        name: String,
+        roles: Vec<String>,
+        project: Option<String>,
+        value: Option<Secret>,
+        #[serde(default)]
+        bounds: BoundsArgs,
+    },
+    UpdateKey {
+        id: String,
+        name: Option<String>,
+        roles: Vec<String>,
+        bounds: BoundsArgs,
+    },
+    RotateKey {
+        id: String,
+        overlap: String,
+    },
+    ListKeys {
+        project: Option<String>,
+    },
+    RevokeKey {
+        id: String,
+    },
     RotateRoot,
     ExportRoot,
     ListOrganizations,
-    RenameOrganization { organization: String, name: String },
-    SetPlan { organization: String, plan: String },
-    SetPaymentStatus { organization: String, payment_status: String },
-    CreateProject { name: String },
+    RenameOrganization {
+        organization: String,
+        name: String,
+    },
+    SetPlan {
+        organization: String,
+        plan: String,
+    },
+    SetPaymentStatus {
+        organization: String,
+        payment_status: String,
+    },
+    CreateProject {
+        name: String,
+    },
     ListProjects,
-    RenameProject { project: String, name: String },
-    DeleteProject { project: String },
-    CreateServiceAccount { name: String, roles: Vec<String>, project: Option<String> },
+    RenameProject {
+        project: String,
+        name: String,
+    },
+    DeleteProject {
+        project: String,
+    },
+    CreateServiceAccount {
+        name: String,
+        roles: Vec<String>,
+        project: Option<String>,
+    },
     ListServiceAccounts,
-    RotateServiceAccount { id: String },
-    DeleteServiceAccount { id: String },
-    ListRoles { principal: Option<String>, project: Option<String>, role: Option<String> },
-    GrantRole { role: String, to: String, project: Option<String> },
-    RevokeRole { id: String },
-    ListUsers { email: Option<String> },
-    InviteUser { email: String, roles: Vec<String>, project: Option<String> },
-    SetPassword { user: String, password: Secret },
-    DeleteUser { user: String },
-    AuditEvents { last: Option<u64> },
+    RotateServiceAccount {
+        id: String,
+    },
+    DeleteServiceAccount {
+        id: String,
+    },
+    ListRoles {
+        principal: Option<String>,
+        project: Option<String>,
+        role: Option<String>,
+    },
+    GrantRole {
+        role: String,
+        to: String,
+        project: Option<String>,
+    },
+    RevokeRole {
+        id: String,
+    },
+    DescribePermissions {
+        principal: String,
+        project: Option<String>,
+        operation: Option<String>,
+        index: Option<String>,
+        namespace: Option<String>,
+    },
+    ListUsers {
+        email: Option<String>,
+    },
+    InviteUser {
+        email: String,
+        roles: Vec<String>,
+        project: Option<String>,
+    },
+    SetPassword {
+        user: String,
+        password: Secret,
+    },
+    DeleteUser {
+        user: String,
+    },
+    AuditEvents {
+        last: Option<u64>,
+    },
     VerifyAudit,
     Check,
 }
@@ -48,6 +125,9 @@ pub(crate) enum Output {
     KeyCreated {
         key: KeyRow,
         value: Secret,
+    },
+    KeyUpdated {
+        key: KeyRow,
     },
     Keys {
         keys: Vec<KeyRow>,
@@ -98,6 +178,9 @@ pub(crate) enum Output {
     },
     RoleRevoked {
         id: String,
+    },
+    Permissions {
+        permissions: PermissionRows,
     },
     Users {
         users: Vec<UserRow>,

@@ -2,16 +2,20 @@
 
 use std::{future::Future, sync::Arc};
 
+use crate::config::BoundsArgs;
 use pinyon_model::{
-    Email, Error, NewInvite, NewProject, NewRoleBinding, NewServiceAccount, Organization, OrganizationId, Page, PageRequest, PaymentStatus,
-    Plan, Principal, PrincipalRef, PrincipalType, Project, ProjectChange, ProjectId, ResourceRef, ResourceType, Result, Role,
-    RoleBindingFilter, RoleBindingId, RoleGrant, ServiceAccount, ServiceAccountId, UserId,
+    ApiKey, ApiKeyChange, Email, Error, IndexName, NamespaceName, NewInvite, NewProject, NewRoleBinding, NewServiceAccount, Organization,
+    OrganizationId, Page, PageRequest, PaymentStatus, Plan, Principal, PrincipalRef, PrincipalType, Project, ProjectChange, ProjectId,
+    ResourceRef, ResourceType, Restrictions, Result, Role, RoleBindingFilter, RoleBindingId, RoleGrant, ServiceAccount, ServiceAccountId,
+    UserId,
 };
-use pinyon_service::{ApiKeySecret, Clock, CreatedApiKey, CreatedInvite, CreatedServiceAccount, NewApiKey, OpContext, Password, Service};
+use pinyon_service::{
+    ApiKeySecret, Clock, CreatedApiKey, CreatedInvite, CreatedServiceAccount, NewApiKey, OpContext, Password, PermissionQuestion, Service,
+};
 use pinyon_wire::audit_event;
 
 use super::{
-    Command, Output, RootKeyFile, Secret,
+    Command, Output, RootKeyFile, Secret, bounds,
     rows::{KeyRow, RoleRow},
 };
 
@@ -27,7 +31,9 @@ impl Command {
         let operator = Operator { service, ctx: OpContext::internal(Principal::Operator, clock.now_ms()) };
         let ctx = &operator.ctx;
         Ok(match self {
-            Command::CreateKey { name, roles, project, value } => operator.create_key(name, &roles, project, value).await?,
+            Command::CreateKey { name, roles, project, value, bounds } => operator.create_key(name, &roles, project, value, bounds).await?,
+            Command::UpdateKey { id, name, roles, bounds } => operator.update_key(&id, name, &roles, bounds).await?,
+            Command::RotateKey { id, overlap } => operator.rotate_key(&id, &overlap).await?,
             Command::ListKeys { project } => operator.list_keys(project).await?,
             Command::RevokeKey { id } => {
                 let key = service.find_api_key(ctx, &id).await?;
@@ -86,6 +92,9 @@ impl Command {
                 service.delete_role_binding(ctx, id).await?;
                 Output::RoleRevoked { id: id.to_string() }
             }
+            Command::DescribePermissions { principal, project, operation, index, namespace } => {
+                operator.permissions(&principal, project, operation, index, namespace).await?
+            }
             Command::ListUsers { email } => {
                 let email = email.map(|text| Email::new(&text)).transpose()?;
                 let users = all(|page| service.list_users(ctx, email.clone(), page)).await?;
@@ -119,23 +128,83 @@ impl Command {
 }
 
 impl Operator<'_> {
-    async fn create_key(&self, name: String, roles: &[String], project: Option<String>, value: Option<Secret>) -> Result<Output> {
+    async fn create_key(
+        &self,
+        name: String,
+        roles: &[String],
+        project: Option<String>,
+        value: Option<Secret>,
+        bounds: BoundsArgs,
+    ) -> Result<Output> {
+        let (expires_at_ms, change) = bounds::read(bounds, self.ctx.now_ms)?;
         let projects = self.service.list_projects(&self.ctx).await?;
         let new = NewApiKey {
             name,
             project_id: project.map(|p| find_project(&projects, &p)).transpose()?,
             roles: roles.iter().map(|r| Role::parse_for_api_key(r)).collect::<Result<_>>()?,
             secret: value.map(|v| ApiKeySecret::import(v.reveal())).transpose()?,
+            expires_at_ms: expires_at_ms.flatten(),
+            restrictions: change.of(&Restrictions::default())?,
         };
-        let CreatedApiKey { key, secret } = self.service.create_api_key(&self.ctx, new).await?;
-        Ok(Output::KeyCreated { key: KeyRow::new(&projects, key), value: Secret::new(secret.reveal().to_owned()) })
+        let created = self.service.create_api_key(&self.ctx, new).await?;
+        Ok(self.key_created(&projects, created))
+    }
+
+    async fn update_key(&self, id: &str, name: Option<String>, roles: &[String], bounds: BoundsArgs) -> Result<Output> {
+        let key = self.service.find_api_key(&self.ctx, id).await?;
+        let (expires_at_ms, restrictions) = bounds::read(bounds, self.ctx.now_ms)?;
+        let roles: Vec<Role> = roles.iter().map(|r| Role::parse_for_api_key(r)).collect::<Result<_>>()?;
+        let change = ApiKeyChange { name, roles: Some(roles).filter(|r| !r.is_empty()), expires_at_ms, restrictions };
+        let key = self.service.update_api_key(&self.ctx, key.id, change).await?;
+        let projects = self.service.list_projects(&self.ctx).await?;
+        Ok(Output::KeyUpdated { key: self.key_rows(&projects, vec![key]).remove(0) })
+    }
+
+    async fn rotate_key(&self, id: &str, overlap: &str) -> Result<Output> {
+        let key = self.service.find_api_key(&self.ctx, id).await?;
+        let projects = self.service.list_projects(&self.ctx).await?;
+        let created = self.service.rotate_api_key(&self.ctx, key.id, bounds::duration_ms(overlap)?).await?;
+        Ok(self.key_created(&projects, created))
+    }
+
+    fn key_created(&self, projects: &[Project], created: CreatedApiKey) -> Output {
+        let CreatedApiKey { key, secret } = created;
+        let value = Secret::new(secret.reveal().to_owned());
+        Output::KeyCreated { key: self.key_rows(projects, vec![key]).remove(0), value }
+    }
+
+    fn key_rows(&self, projects: &[Project], keys: Vec<ApiKey>) -> Vec<KeyRow> {
+        self.service.with_last_use(keys).into_iter().map(|used| KeyRow::new(projects, used)).collect()
+    }
+
+    async fn permissions(
+        &self,
+        principal: &str,
+        project: Option<String>,
+        operation: Option<String>,
+        index: Option<String>,
+        namespace: Option<String>,
+    ) -> Result<Output> {
+        let principal = parse_principal(principal)?;
+        let resource = match self.project_of(project).await? {
+            Some(id) => ResourceRef::Project(id),
+            None => match self.service.list_organizations(&self.ctx).await?.first() {
+                Some(organization) => ResourceRef::Organization(organization.id),
+                None => return Err(Error::not_found("There is no organization")),
+            },
+        };
+        let index = index.map(|text| IndexName::new(&text)).transpose()?;
+        let namespace = namespace.map(|text| NamespaceName::new(&text)).transpose()?;
+        let question = operation.map(|operation| PermissionQuestion { operation, index, namespace });
+        let found = self.service.describe_permissions(&self.ctx, principal, resource, question).await?;
+        Ok(Output::Permissions { permissions: found.into() })
     }
 
     async fn list_keys(&self, project: Option<String>) -> Result<Output> {
         let projects = self.service.list_projects(&self.ctx).await?;
         let project = project.map(|p| find_project(&projects, &p)).transpose()?;
         let keys = self.service.list_api_keys(&self.ctx, project).await?;
-        Ok(Output::Keys { keys: keys.into_iter().map(|k| KeyRow::new(&projects, k)).collect() })
+        Ok(Output::Keys { keys: self.key_rows(&projects, keys) })
     }
 
     async fn create_service_account(&self, name: &str, roles: &[String], project: Option<String>) -> Result<Output> {

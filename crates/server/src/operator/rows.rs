@@ -1,7 +1,7 @@
 //! Things as a command line lists them: names beside ids, times as text.
 
 use pinyon_model::{ApiKey, Invite, Organization, Project, Recall, ResourceRef, RoleBinding, ServiceAccount, User};
-use pinyon_service::{CheckReport, CheckedRecall};
+use pinyon_service::{CheckReport, CheckedRecall, EffectivePermissions, UsedApiKey};
 use pinyon_wire::rfc3339;
 use serde::{Deserialize, Serialize};
 
@@ -14,14 +14,80 @@ pub(crate) struct KeyRow {
     pub(crate) project: String,
     pub(crate) roles: Vec<String>,
     pub(crate) hint: String,
+    #[serde(default)]
+    pub(crate) expires_at: Option<String>,
+    #[serde(default)]
+    pub(crate) last_used_at: Option<String>,
+    #[serde(default)]
+    pub(crate) last_used_from: Option<String>,
+    /// The only indexes, namespaces and networks; none of them: all.
+    #[serde(default)]
+    pub(crate) indexes: Vec<String>,
+    #[serde(default)]
+    pub(crate) namespaces: Vec<String>,
+    #[serde(default)]
+    pub(crate) networks: Vec<String>,
+    /// Until when the secret before the last rotation is accepted.
+    #[serde(default)]
+    pub(crate) previous_expires_at: Option<String>,
 }
 
 impl KeyRow {
-    pub(super) fn new(projects: &[Project], key: ApiKey) -> Self {
-        let ApiKey { id, name, project_id, roles, hint, created_at_ms: _ } = key;
-        let project = projects.iter().find(|p| p.id == project_id).map(|p| p.name.clone()).unwrap_or_default();
-        let roles = roles.iter().map(|r| r.as_str().to_owned()).collect();
-        Self { id: id.to_string(), name, project_id: project_id.to_string(), project, roles, hint }
+    pub(super) fn new(projects: &[Project], used: UsedApiKey) -> Self {
+        let UsedApiKey { key, last_use } = used;
+        let ApiKey { id, name, project_id, roles, hint, created_at_ms: _, expires_at_ms, restrictions, previous } = key;
+        Self {
+            id: id.to_string(),
+            name,
+            project_id: project_id.to_string(),
+            project: projects.iter().find(|p| p.id == project_id).map(|p| p.name.clone()).unwrap_or_default(),
+            roles: roles.iter().map(|r| r.as_str().to_owned()).collect(),
+            hint,
+            expires_at: expires_at_ms.map(rfc3339),
+            last_used_at: last_use.as_ref().map(|last| rfc3339(last.at_ms)),
+            last_used_from: last_use.map(|last| last.source).filter(|source| !source.is_empty()),
+            indexes: restrictions.indexes().iter().map(ToString::to_string).collect(),
+            namespaces: restrictions.namespaces().iter().map(ToString::to_string).collect(),
+            networks: restrictions.networks().iter().map(ToString::to_string).collect(),
+            previous_expires_at: previous.map(|p| rfc3339(p.expires_at_ms)),
+        }
+    }
+
+    /// What it is held to, in a few words.
+    pub(crate) fn held_to(&self) -> String {
+        let sets = [("index", &self.indexes), ("namespace", &self.namespaces), ("network", &self.networks)];
+        sets.iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(what, names)| format!("{what} {}", names.join(",")))
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+}
+
+/// What somebody may do, and why.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PermissionRows {
+    pub(crate) principal: String,
+    pub(crate) name: String,
+    pub(crate) resource: String,
+    /// Each permission with the roles that give it and their bindings' ids.
+    pub(crate) permissions: Vec<(String, Vec<(String, String)>)>,
+    pub(crate) allowed: Option<bool>,
+    pub(crate) reason: Option<String>,
+}
+
+impl From<EffectivePermissions> for PermissionRows {
+    fn from(found: EffectivePermissions) -> Self {
+        let EffectivePermissions { principal, name, resource, permissions, key: _, decision } = found;
+        let by = |bindings: Vec<RoleBinding>| bindings.iter().map(|b| (b.role.as_str().to_owned(), b.id.to_string())).collect();
+        Self {
+            principal: format!("{}:{}", principal.principal_type().as_str(), principal.id()),
+            name,
+            resource: format!("{}:{}", resource.resource_type().as_str(), resource.id()),
+            permissions: permissions.into_iter().map(|(permission, bindings)| (format!("{permission:?}"), by(bindings))).collect(),
+            allowed: decision.as_ref().map(|d| d.allowed),
+            reason: decision.map(|d| d.reason),
+        }
     }
 }
 

@@ -113,12 +113,14 @@ impl Things {
     /// Sends a request that is in order, and tells its status.
     async fn ask(&self, server: &Server, api: &Api, row: &Row, caller: &str) -> u16 {
         let own = &self.own[CALLERS.iter().position(|c| *c == caller).unwrap()];
+        let permissions = format!("service_account/{}/permissions?resource_type=project&resource_id={}", own.grantee, self.project);
         let path = row
             .path
             .replace("{organization_id}", &self.organization)
             .replace("{project_id}", &self.project)
             .replace("{api_key_id}", &own.api_key)
             .replace("{service_account_id}", &own.service_account)
+            .replace("{principal_type}/{principal_id}/permissions", &permissions)
             .replace("{user_id}", "a2f7dddb-1597-4eff-9f71-535fde243f58")
             .replace("{invite_id}", &own.invite)
             .replace("{role_binding_id}", &own.role_binding);
@@ -129,6 +131,7 @@ impl Things {
             ("POST", "/admin/invites") => invite(&format!("new-{caller}@example.com")),
             ("POST", "/admin/role-bindings") => grant(&own.grantee, &self.project, "ProjectViewer"),
             ("POST", "/pinyon/v1/password") => json!({"old_password": "old", "password": "a longer one"}),
+            ("POST", "/pinyon/v1/api-keys/{api_key_id}/rotate") => json!({"overlap_seconds": 60}),
             ("POST" | "PATCH", _) => name,
             _ => json!({}),
         };

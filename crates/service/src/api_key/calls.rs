@@ -6,7 +6,7 @@ use pinyon_model::{
 };
 use pinyon_storage::random_bytes;
 
-use super::{CreatedApiKey, NewApiKey};
+use super::{CreatedApiKey, NewApiKey, UsedApiKey};
 use crate::{
     ApiKeySecret, OpContext, Service,
     authorize::{Action, Authorized, Installation, Named, Place},
@@ -21,7 +21,7 @@ fn of_project(project: ProjectId) -> Named {
     Named { place: Place::Project(project), id: project.to_string(), kind: "project" }
 }
 
-fn named(key: &ApiKey) -> Named {
+pub(super) fn named(key: &ApiKey) -> Named {
     Named { place: Place::Project(key.project_id), id: key.id.to_string(), kind: "API key" }
 }
 
@@ -93,9 +93,20 @@ impl Service {
         let roles = each_once(if new.roles.is_empty() { vec![Role::ProjectEditor] } else { new.roles });
         let id = ApiKeyId::from_random(random_bytes());
         let secret = new.secret.unwrap_or_else(|| ApiKeySecret::generate(id));
-        let key = ApiKey { id, name, project_id: project.id, roles, hint: secret.hint(), created_at_ms: now_ms };
+        let key = ApiKey {
+            id,
+            name,
+            project_id: project.id,
+            roles,
+            hint: secret.hint(),
+            created_at_ms: now_ms,
+            expires_at_ms: new.expires_at_ms.map(|at| ApiKey::check_expiry(at, now_ms)).transpose()?,
+            restrictions: new.restrictions,
+            previous: None,
+        };
         let secret_hash = self.secret_hasher().of(secret.reveal().as_bytes());
-        let mut changes = vec![Change::Put(Noun::ApiKey(StoredApiKey { info: key.clone(), secret_hash, roles_in_row: Vec::new() }))];
+        let stored = StoredApiKey { info: key.clone(), secret_hash, previous_hash: None, roles_in_row: Vec::new() };
+        let mut changes = vec![Change::Put(Noun::ApiKey(stored))];
         changes.extend(bind_key(project.organization_id, &key, &key.roles, now_ms));
         Ok((CreatedApiKey { key, secret }, changes))
     }
@@ -123,7 +134,7 @@ impl Service {
         Ok(())
     }
 
-    /// Gives a key another name, or exactly these roles.
+    /// Gives a key another name, exactly these roles, another end or other restrictions.
     pub async fn update_api_key(self: &Arc<Self>, ctx: &OpContext, id: ApiKeyId, change: ApiKeyChange) -> Result<ApiKey> {
         let (this, ctx) = (Arc::clone(self), ctx.clone());
         self.detached(async move {
@@ -154,11 +165,20 @@ impl Service {
             changes.extend(bind_key(project.organization_id, &key, &new, ctx.now_ms));
             authorized.note("roles", words(&roles));
         }
-        if let Some(name) = change.name {
-            let name = ApiKey::parse_name(&name)?;
-            let stored = self.catalog().tables().keys.get(&id).map(|k| k.stored.clone()).ok_or_else(|| gone(id))?;
-            let info = ApiKey { name, ..stored.info };
-            changes.push(Change::Put(Noun::ApiKey(StoredApiKey { info, ..stored })));
+        if change.name.is_some() || change.expires_at_ms.is_some() || !change.restrictions.is_empty() {
+            let mut stored = self.stored_key(id)?;
+            let info = &mut stored.info;
+            if let Some(name) = change.name {
+                info.name = ApiKey::parse_name(&name)?;
+            }
+            if let Some(expires_at_ms) = change.expires_at_ms {
+                info.expires_at_ms = expires_at_ms.map(|at| ApiKey::check_expiry(at, ctx.now_ms)).transpose()?;
+            }
+            if !change.restrictions.is_empty() {
+                info.restrictions = change.restrictions.of(&info.restrictions)?;
+            }
+            note_bounds(authorized, info);
+            changes.push(Change::Put(Noun::ApiKey(stored)));
         }
         authorized.name(id.to_string(), key.name);
         self.catalog().change(&mut writer, authorized, self.audit(), changes).await?;
@@ -210,8 +230,32 @@ impl Service {
         }
     }
 
-    fn api_key(&self, id: ApiKeyId) -> Result<ApiKey> {
-        self.catalog().tables().keys.get(&id).map(|k| k.stored.info.clone()).ok_or_else(|| gone(id))
+    /// With these keys, when each was used last.
+    pub fn with_last_use(&self, keys: Vec<ApiKey>) -> Vec<UsedApiKey> {
+        keys.into_iter().map(|key| UsedApiKey { last_use: self.last_use(key.id), key }).collect()
+    }
+
+    pub(super) fn api_key(&self, id: ApiKeyId) -> Result<ApiKey> {
+        self.stored_key(id).map(|stored| stored.info)
+    }
+
+    pub(super) fn stored_key(&self, id: ApiKeyId) -> Result<StoredApiKey> {
+        self.catalog().tables().keys.get(&id).map(|k| k.stored.clone()).ok_or_else(|| gone(id))
+    }
+}
+
+/// What the record says of a key's end and restrictions.
+pub(super) fn note_bounds<T>(authorized: &mut Authorized<T>, key: &ApiKey) {
+    if let Some(at) = key.expires_at_ms {
+        authorized.note("expires_at_ms", at.to_string());
+    }
+    let sets = [
+        ("indexes", key.restrictions.indexes().iter().map(ToString::to_string).collect::<Vec<_>>()),
+        ("namespaces", key.restrictions.namespaces().iter().map(ToString::to_string).collect()),
+        ("networks", key.restrictions.networks().iter().map(ToString::to_string).collect()),
+    ];
+    for (name, values) in sets.into_iter().filter(|(_, values)| !values.is_empty()) {
+        authorized.note(name, values.join(","));
     }
 }
 

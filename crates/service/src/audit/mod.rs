@@ -106,6 +106,11 @@ impl Audit {
         self.write(vec![event]).await
     }
 
+    /// Writes entries; durable when it returns.
+    pub(crate) async fn record_all(&self, events: Vec<AuditEvent>) -> Result<()> {
+        self.write(events).await
+    }
+
     /// Records a refusal or a failure: the first of its kind in a minute is written, its repeats are counted.
     pub(crate) async fn refuse(&self, event: AuditEvent) -> Result<()> {
         let now_ms = self.clock.now_ms();

@@ -32,7 +32,7 @@ use crate::{
 use digest::Digest;
 pub(crate) use rows::{FILE, Noun, NounId, StoredApiKey, StoredInvite, StoredServiceAccount, StoredUser};
 use rows::{Row, RowSealer, Table, damaged};
-pub(crate) use tables::{Change, Tables};
+pub(crate) use tables::{Change, KeyActor, Tables};
 
 /// The name of the system key that the catalog is sealed under.
 pub(crate) const KEY: &str = "catalog";

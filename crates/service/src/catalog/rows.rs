@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use pinyon_model::{
-    ApiKey, ApiKeyId, Email, Error, ErrorCode, IndexId, Invite, InviteId, Organization, OrganizationId, PaymentStatus, Plan, PrincipalRef,
-    PrincipalType, Project, ProjectId, ResourceRef, Result, Role, RoleBinding, RoleBindingId, ServiceAccount, ServiceAccountId, User,
-    UserId,
+    ApiKey, ApiKeyId, Email, Error, ErrorCode, IndexId, IndexName, Invite, InviteId, NamespaceName, Network, Organization, OrganizationId,
+    PaymentStatus, Plan, PreviousSecret, PrincipalRef, PrincipalType, Project, ProjectId, ResourceRef, Restrictions, Result, Role,
+    RoleBinding, RoleBindingId, ServiceAccount, ServiceAccountId, User, UserId,
 };
 use pinyon_storage::DataKey;
 
@@ -16,8 +16,7 @@ use crate::{
     password::PasswordHash,
 };
 
-/// The format of what is sealed in a row. Rows of format 1 are read too: organizations, projects and keys had less to say; and of
-/// format 2: users had no password.
+/// The format of what is sealed in a row. Rows of formats 1 and 2 are read too: they had less to say.
 pub(super) const FORMAT: u8 = 3;
 const FORMAT_OLDEST: u8 = 1;
 
@@ -118,12 +117,14 @@ impl NounId {
     }
 }
 
-/// An API key with the keyed hash of its secret.
+/// An API key with the keyed hashes of its secrets.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredApiKey {
     /// The key; its roles are those of its bindings.
     pub(crate) info: ApiKey,
     pub(crate) secret_hash: [u8; 32],
+    /// Of the secret before the last rotation: there if and only if the key speaks of one.
+    pub(crate) previous_hash: Option<[u8; 32]>,
     /// The roles that a row of format 1 holds, until the first start has made bindings of them.
     pub(crate) roles_in_row: Vec<Role>,
 }
@@ -197,8 +198,9 @@ impl RowSealer {
                 w.text(&p.name).u64(p.created_at_ms).u32(p.max_pods).u8(u8::from(p.force_encryption_with_cmek));
                 row(Table::Projects, p.id.as_bytes(), Some(p.organization_id.as_bytes()), None, None)
             }
-            Noun::ApiKey(StoredApiKey { info, secret_hash, .. }) => {
+            Noun::ApiKey(StoredApiKey { info, secret_hash, previous_hash, .. }) => {
                 w.text(&info.name).text(&info.hint).u64(info.created_at_ms);
+                write_key_bounds(info, *previous_hash, &mut w);
                 row(Table::ApiKeys, info.id.as_bytes(), Some(info.project_id.as_bytes()), Some(*secret_hash), None)
             }
             Noun::Index(i) => {
@@ -276,18 +278,7 @@ impl RowSealer {
                 max_pods: if is_new { r.u32()? } else { 0 },
                 force_encryption_with_cmek: is_new && r.u8()? == 1,
             }),
-            Table::ApiKeys => Noun::ApiKey(StoredApiKey {
-                info: ApiKey {
-                    id: ApiKeyId::from_bytes(row.id),
-                    project_id: ProjectId::from_bytes(owner),
-                    name: r.text()?,
-                    hint: r.text()?,
-                    created_at_ms: r.u64()?,
-                    roles: Vec::new(),
-                },
-                secret_hash: lookup,
-                roles_in_row: if is_new { Vec::new() } else { r.list(|r| Role::parse(&r.text()?))? },
-            }),
+            Table::ApiKeys => Noun::ApiKey(read_key(ApiKeyId::from_bytes(row.id), ProjectId::from_bytes(owner), lookup, format, r)?),
             Table::Indexes => {
                 let stored = StoredIndex::read(r)?;
                 let same = stored.index.id.as_bytes() == &row.id
@@ -338,6 +329,56 @@ impl RowSealer {
 
 fn read_password(r: &mut Reader<'_>) -> Result<PasswordHash> {
     PasswordHash::from_text(r.text()?).ok_or_else(|| r.malformed())
+}
+
+fn read_key(id: ApiKeyId, project_id: ProjectId, secret_hash: [u8; 32], format: u8, r: &mut Reader<'_>) -> Result<StoredApiKey> {
+    let mut key = StoredApiKey {
+        info: ApiKey {
+            id,
+            project_id,
+            name: r.text()?,
+            hint: r.text()?,
+            created_at_ms: r.u64()?,
+            roles: Vec::new(),
+            expires_at_ms: None,
+            restrictions: Restrictions::default(),
+            previous: None,
+        },
+        secret_hash,
+        previous_hash: None,
+        roles_in_row: Vec::new(),
+    };
+    match format {
+        1 => key.roles_in_row = r.list(|r| Role::parse(&r.text()?))?,
+        2 => {}
+        _ => read_key_bounds(&mut key, r)?,
+    }
+    Ok(key)
+}
+
+/// What a key's row says since format 3: when it expires, what it is held to, and its secret before the last rotation.
+fn write_key_bounds(info: &ApiKey, previous_hash: Option<[u8; 32]>, w: &mut Writer) {
+    w.option(info.expires_at_ms, |w, at| {
+        w.u64(at);
+    });
+    w.texts(info.restrictions.indexes().iter().map(IndexName::as_str));
+    w.texts(info.restrictions.namespaces().iter().map(NamespaceName::as_str));
+    w.texts(info.restrictions.networks().iter().map(Network::to_string));
+    w.option(info.previous.as_ref().zip(previous_hash), |w, (previous, hash)| {
+        w.text(&previous.hint).u64(previous.expires_at_ms).raw(&hash);
+    });
+}
+
+fn read_key_bounds(key: &mut StoredApiKey, r: &mut Reader<'_>) -> Result<()> {
+    key.info.expires_at_ms = r.option(Reader::u64)?;
+    key.info.restrictions = Restrictions::new(
+        r.list(|r| IndexName::new(&r.text()?))?.into_iter().collect(),
+        r.list(|r| NamespaceName::new(&r.text()?))?.into_iter().collect(),
+        r.list(|r| Network::parse(&r.text()?))?.into_iter().collect(),
+    )?;
+    let previous = r.option(|r| Ok((PreviousSecret { hint: r.text()?, expires_at_ms: r.u64()? }, r.array()?)))?;
+    (key.info.previous, key.previous_hash) = previous.unzip();
+    Ok(())
 }
 
 fn read_binding(id: RoleBindingId, organization_id: OrganizationId, r: &mut Reader<'_>) -> Result<RoleBinding> {

@@ -7,8 +7,8 @@ use std::{
 };
 
 use pinyon_model::{
-    ApiKeyId, Email, Grants, IndexId, IndexName, InviteId, Organization, OrganizationId, Principal, PrincipalRef, Project, ProjectId,
-    RoleBinding, RoleBindingId, ServiceAccountId, User, UserId,
+    ApiKey, ApiKeyId, Email, Grants, IndexId, IndexName, InviteId, Organization, OrganizationId, Principal, PrincipalRef, Project,
+    ProjectId, RoleBinding, RoleBindingId, ServiceAccountId, User, UserId,
 };
 
 use super::{
@@ -16,15 +16,24 @@ use super::{
     digest::Digest,
     rows::{Noun, NounId, Row, RowSealer, StoredApiKey, StoredInvite, StoredServiceAccount, StoredUser, Table},
 };
-use crate::IndexRef;
+use crate::{IndexRef, api_key::KeyUse};
 
 /// A change of the catalog.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "a handful live for the time of one transaction")]
 pub(crate) enum Change {
     /// A new noun, or a new content of one.
     Put(Noun),
     SetDefaults(Defaults),
     Delete(NounId),
+}
+
+/// An API key, with what it may do as it is now and when it was used.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyActor {
+    pub(crate) stored: StoredApiKey,
+    pub(crate) principal: Arc<Principal>,
+    pub(crate) used: Arc<KeyUse>,
 }
 
 /// A noun that acts, with what it may do as it is now.
@@ -35,8 +44,14 @@ pub(crate) struct Actor<T> {
 }
 
 impl StoredApiKey {
+    /// The hashes of its secrets.
+    fn hashes(&self) -> impl Iterator<Item = &[u8; 32]> {
+        std::iter::once(&self.secret_hash).chain(&self.previous_hash)
+    }
+
     fn principal(&self, grants: Grants) -> Principal {
-        Principal::ApiKey { id: self.info.id, name: self.info.name.clone(), project_id: self.info.project_id, grants }
+        let ApiKey { id, ref name, project_id, ref restrictions, .. } = self.info;
+        Principal::ApiKey { id, name: name.clone(), project_id, grants, restrictions: restrictions.clone() }
     }
 }
 
@@ -63,7 +78,7 @@ fn nothing(organization: OrganizationId) -> Grants {
 pub(crate) struct Tables {
     pub(crate) organizations: BTreeMap<OrganizationId, Organization>,
     pub(crate) projects: BTreeMap<ProjectId, Project>,
-    pub(crate) keys: HashMap<ApiKeyId, Actor<StoredApiKey>>,
+    pub(crate) keys: HashMap<ApiKeyId, KeyActor>,
     pub(crate) service_accounts: HashMap<ServiceAccountId, Actor<StoredServiceAccount>>,
     pub(crate) users: HashMap<UserId, Actor<StoredUser>>,
     pub(crate) invites: HashMap<InviteId, StoredInvite>,
@@ -125,7 +140,7 @@ impl Tables {
         self.projects.values().filter(move |p| p.organization_id == organization)
     }
 
-    pub(crate) fn key_by_hash(&self, hash: &[u8; 32]) -> Option<&Actor<StoredApiKey>> {
+    pub(crate) fn key_by_hash(&self, hash: &[u8; 32]) -> Option<&KeyActor> {
         self.keys.get(self.key_by_hash.get(hash)?)
     }
 
@@ -200,13 +215,19 @@ impl Tables {
 
     fn put_key(&mut self, key: StoredApiKey) {
         let id = key.info.id;
-        if let Some(old) = self.keys.get(&id) {
-            self.key_by_hash.remove(&old.stored.secret_hash);
-        }
-        self.key_by_hash.insert(key.secret_hash, id);
+        let used = match self.keys.get(&id) {
+            Some(old) => {
+                old.stored.hashes().for_each(|hash| {
+                    self.key_by_hash.remove(hash);
+                });
+                Arc::clone(&old.used)
+            }
+            None => Arc::default(),
+        };
+        self.key_by_hash.extend(key.hashes().map(|hash| (*hash, id)));
         self.keys_of.entry(key.info.project_id).or_default().insert(id);
         let principal = Arc::new(key.principal(nothing(OrganizationId::from_bytes([0; 16]))));
-        self.keys.insert(id, Actor { stored: key, principal });
+        self.keys.insert(id, KeyActor { stored: key, principal, used });
         self.renew(PrincipalRef::ApiKey(id));
     }
 
@@ -278,7 +299,9 @@ impl Tables {
             }
             NounId::ApiKey(id) => {
                 if let Some(key) = self.keys.remove(&id) {
-                    self.key_by_hash.remove(&key.stored.secret_hash);
+                    key.stored.hashes().for_each(|hash| {
+                        self.key_by_hash.remove(hash);
+                    });
                     if let Some(keys) = self.keys_of.get_mut(&key.stored.info.project_id) {
                         keys.remove(&id);
                     }
@@ -312,8 +335,13 @@ impl Tables {
         }
     }
 
-    /// Takes what was read from the file afresh, and keeps the index references that callers hold alive.
+    /// Takes what was read from the file afresh, and keeps the index references that callers hold alive, and when keys were used.
     pub(super) fn adopt(&mut self, mut fresh: Tables) {
+        for (id, old) in &self.keys {
+            if let Some(new) = fresh.keys.get_mut(id) {
+                new.used = Arc::clone(&old.used);
+            }
+        }
         for (id, old) in self.indexes.drain() {
             match fresh.indexes.get_mut(&id) {
                 Some(new) => {

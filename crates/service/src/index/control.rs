@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use pinyon_model::{
-    DeletionProtection, Deployment, Error, ErrorCode, Index, IndexChange, IndexId, IndexName, IndexSpec, IndexState, ProjectId, Result,
+    DeletionProtection, Deployment, Error, ErrorCode, Index, IndexChange, IndexId, IndexName, IndexSpec, IndexState, NamespaceName,
+    ProjectId, Result,
 };
 use pinyon_storage::{Purpose, random_bytes};
 use tokio::sync::watch;
@@ -35,7 +36,10 @@ impl Service {
     /// The indexes of the caller's project, ordered by name.
     pub async fn list_indexes(&self, ctx: &OpContext) -> Result<Vec<Index>> {
         let authorized = self.authorize(ctx, Action::ListIndexes, self.project_scope(ctx, None)?).await?;
-        let indexes = self.catalog().tables().indexes_of(authorized.resource().id).map(IndexRef::describe).collect();
+        let indexes = {
+            let allowed = |index: &&IndexRef| ctx.principal.restrictions().is_none_or(|r| r.allow_index(index.name().as_str()));
+            self.catalog().tables().indexes_of(authorized.resource().id).filter(allowed).map(IndexRef::describe).collect()
+        };
         authorized.close(Ok(indexes)).await
     }
 
@@ -46,12 +50,19 @@ impl Service {
 
     /// The index of this name in the caller's project, to work with: for callers that have no host. As [`Service::describe_index`].
     pub async fn find_index(&self, ctx: &OpContext, name: &str) -> Result<IndexRef> {
-        self.find_index_for(ctx, Action::DescribeIndex, name).await
+        self.find_index_for(ctx, Action::DescribeIndex, name, None).await
     }
 
-    /// The same, for a caller who may do this rather than describe it.
-    pub(crate) async fn find_index_for(&self, ctx: &OpContext, action: Action, name: &str) -> Result<IndexRef> {
-        let authorized = self.authorize(ctx, action, self.project_scope(ctx, Some(name))?).await?;
+    /// The same, for a caller who may do this to it rather than describe it, or to the records of this namespace of it.
+    pub(crate) async fn find_index_for(
+        &self,
+        ctx: &OpContext,
+        action: Action,
+        name: &str,
+        namespace: Option<&NamespaceName>,
+    ) -> Result<IndexRef> {
+        let scope = ProjectScope { namespace: namespace.cloned(), ..self.project_scope(ctx, Some(name))? };
+        let authorized = self.authorize(ctx, action, scope).await?;
         let found = self.index_in(&authorized, name);
         authorized.close(found).await
     }

@@ -7,7 +7,7 @@ use pinyon_engine::{Engine, IndexHandle, IndexOptions};
 use pinyon_model::{Error, Index, IndexId, IndexName, ProjectId, Result};
 
 use super::StoredIndex;
-use crate::authorize::Authorized;
+use crate::authorize::{Authorized, Records};
 
 /// An index that was found by its host, or by its name. Good for as long as it is held: once the index is deleted, its operations
 /// answer `NotFound`. Cheap to clone.
@@ -69,14 +69,32 @@ impl IndexRef {
     }
 }
 
-impl Authorized<IndexRef> {
+/// What was authorized on an index, or in one.
+pub(crate) trait OfIndex {
+    fn index(&self) -> &IndexRef;
+}
+
+impl OfIndex for IndexRef {
+    fn index(&self) -> &IndexRef {
+        self
+    }
+}
+
+impl OfIndex for Records<'_> {
+    fn index(&self) -> &IndexRef {
+        self.index
+    }
+}
+
+impl<T: OfIndex> Authorized<T> {
     /// The engine's side of the index. Only what is authorized gets here.
     pub(crate) fn handle(&self, engine: &Engine) -> Result<&Arc<IndexHandle>> {
-        let slot = &self.resource().0;
+        let index = self.resource().index();
+        let slot = &index.0;
         if slot.deleted.load(Ordering::SeqCst) {
             return Err(not_found(slot.name.as_str()));
         }
-        Ok(slot.handle.get_or_init(|| engine.index(slot.id, options(&self.resource().stored().index))))
+        Ok(slot.handle.get_or_init(|| engine.index(slot.id, options(&index.stored().index))))
     }
 }
 

@@ -21,7 +21,7 @@ fn account(name: &str, roles: &[(Role, Option<ProjectId>)]) -> NewServiceAccount
 }
 
 fn new_key(roles: &[Role]) -> NewApiKey {
-    NewApiKey { name: "k".into(), project_id: None, roles: roles.to_vec(), secret: None }
+    NewApiKey { name: "k".into(), project_id: None, roles: roles.to_vec(), ..NewApiKey::default() }
 }
 
 fn invite(email: &str, roles: &[(Role, Option<ProjectId>)]) -> NewInvite {
@@ -154,7 +154,11 @@ async fn roles_fit_their_principals() {
     // A key's roles and its bindings are one thing.
     let binding = give(PrincipalRef::ApiKey(key.id), Role::DataPlaneViewer, Some(home)).await.unwrap();
     assert_eq!(service.describe_api_key(&operator, key.id).await.unwrap().roles, [Role::ProjectEditor, Role::DataPlaneViewer]);
-    let change = ApiKeyChange { name: Some("renamed".into()), roles: Some(vec![Role::DataPlaneViewer, Role::ControlPlaneViewer]) };
+    let change = ApiKeyChange {
+        name: Some("renamed".into()),
+        roles: Some(vec![Role::DataPlaneViewer, Role::ControlPlaneViewer]),
+        ..ApiKeyChange::default()
+    };
     let changed = service.update_api_key(&operator, key.id, change).await.unwrap();
     assert_eq!((&*changed.name, &changed.roles[..]), ("renamed", &[Role::ControlPlaneViewer, Role::DataPlaneViewer][..]));
     let filter = RoleBindingFilter { principal: Some(PrincipalRef::ApiKey(key.id)), ..Default::default() };

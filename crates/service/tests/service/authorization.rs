@@ -53,7 +53,7 @@ async fn six_roles_against_every_call() {
         note("create namespace", write, code(service.create_namespace(&me, &host, namespace("made"), None).await));
         note("delete namespace", write, code(service.delete_namespace(&me, &host, &ns).await));
         note("delete index", change, code(service.delete_index(&me, &format!("i{n}")).await));
-        let new = NewApiKey { name: "k".into(), project_id: None, roles: vec![], secret: None };
+        let new = NewApiKey { name: "k".into(), ..NewApiKey::default() };
         note("create key", false, code(service.create_api_key(&me, new).await));
         note("list keys", false, code(service.list_api_keys(&me, None).await));
         note("revoke key", false, code(revoke(&service, &me, "pcsk_abcdef").await));

@@ -14,7 +14,7 @@ async fn furnished() -> House {
     let operator = house.operator();
     let other = service.create_project(&operator, project("planted-project-name")).await.unwrap();
     for role in key_roles() {
-        let new = NewApiKey { name: "planted-key-name".into(), project_id: Some(other.id), roles: vec![role], secret: None };
+        let new = NewApiKey { name: "planted-key-name".into(), project_id: Some(other.id), roles: vec![role], ..NewApiKey::default() };
         service.create_api_key(&operator, new).await.unwrap();
     }
     for project in [None, Some(other.id)] {
@@ -95,8 +95,9 @@ async fn at_rest_there_is_one_file_and_while_running_an_empty_journal() {
 async fn no_name_or_tag_can_be_read_in_any_file() {
     let house = furnished().await;
     let service = house.open().await;
-    let secret =
-        service.create_api_key(&house.operator(), NewApiKey { name: "k".into(), project_id: None, roles: vec![], secret: None }).await;
+    let secret = service
+        .create_api_key(&house.operator(), NewApiKey { name: "k".into(), project_id: None, roles: vec![], ..NewApiKey::default() })
+        .await;
     let secret = secret.unwrap().secret;
     for when in ["while running", "at rest"] {
         let plants =

@@ -25,7 +25,8 @@ impl House {
         self.dir.path()
     }
     pub(crate) fn options(&self) -> ServiceOptions {
-        ServiceOptions { reserve_bytes: Some(0), ..ServiceOptions::new(self.path().to_owned(), self.root.clone()) }
+        // Tests that count entries of the audit log count acts.
+        ServiceOptions { reserve_bytes: Some(0), audit_key_use: false, ..ServiceOptions::new(self.path().to_owned(), self.root.clone()) }
     }
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         Arc::new(self.clock.clone())
@@ -56,7 +57,7 @@ impl House {
             name: format!("key {roles:?}").chars().take(80).collect(),
             project_id: project,
             roles: roles.to_vec(),
-            secret: None,
+            ..NewApiKey::default()
         };
         let key = service.create_api_key(&self.operator(), new).await.unwrap();
         let principal = service.authenticate(Plane::Data, Some(key.secret.reveal()), "192.0.2.7").await.unwrap();

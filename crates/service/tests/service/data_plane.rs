@@ -12,7 +12,7 @@ fn is(field: &str, value: &str) -> Filter {
     Filter::Field(field.into(), Condition::Eq(Scalar::String(value.into())))
 }
 
-async fn index(service: &std::sync::Arc<Service>, me: &OpContext, spec: IndexSpec) -> IndexRef {
+pub(crate) async fn index(service: &std::sync::Arc<Service>, me: &OpContext, spec: IndexSpec) -> IndexRef {
     let made = service.create_index(me, spec).await.unwrap();
     service.find_index(me, made.name.as_str()).await.unwrap()
 }

@@ -23,7 +23,8 @@ async fn furnish(house: &House) {
     let operator = house.operator();
     let other = service.create_project(&operator, project("other project")).await.unwrap();
     let secret = Some(ApiKeySecret::import(SECRET).unwrap());
-    let new = NewApiKey { name: "known".into(), project_id: Some(other.id), roles: vec![Role::ProjectEditor], secret };
+    let new =
+        NewApiKey { name: "known".into(), project_id: Some(other.id), roles: vec![Role::ProjectEditor], secret, ..NewApiKey::default() };
     service.create_api_key(&operator, new).await.unwrap();
     let principal = service.authenticate(Plane::Data, Some(SECRET), "").await.unwrap();
     let me = OpContext { principal, ..house.operator() };

@@ -10,7 +10,7 @@ use crate::common::{House, close, code, project, revoke, spec};
 
 fn new_key(name: &str, secret: Option<&str>) -> NewApiKey {
     let secret = secret.map(|s| ApiKeySecret::import(s).unwrap());
-    NewApiKey { name: name.into(), project_id: None, roles: vec![Role::ControlPlaneViewer], secret }
+    NewApiKey { name: name.into(), roles: vec![Role::ControlPlaneViewer], secret, ..NewApiKey::default() }
 }
 
 #[tokio::test]

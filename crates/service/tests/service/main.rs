@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod authorization;
+mod bounds;
 mod catalog;
 mod common;
 mod control_plane;

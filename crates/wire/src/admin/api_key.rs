@@ -7,7 +7,7 @@ use crate::json::{self, Bounded};
 /// Roles that are read of one list; there are fewer that a key can have.
 const ROLES_MAX: usize = 32;
 
-type RolesBody = Bounded<String, ROLES_MAX>;
+pub(crate) type RolesBody = Bounded<String, ROLES_MAX>;
 
 /// What a new API key is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,10 +46,11 @@ struct UpdateBody {
 /// Reads the body of `PATCH /admin/api-keys/{id}`. An empty list of roles takes them all away.
 pub fn update_api_key(body: &[u8]) -> Result<ApiKeyChange> {
     let UpdateBody { name, roles } = json::from_control(body)?;
-    Ok(ApiKeyChange { name: name.as_deref().map(ApiKey::parse_name).transpose()?, roles: roles.map(read_roles).transpose()? })
+    let (name, roles) = (name.as_deref().map(ApiKey::parse_name).transpose()?, roles.map(read_roles).transpose()?);
+    Ok(ApiKeyChange { name, roles, ..ApiKeyChange::default() })
 }
 
-fn read_roles(body: RolesBody) -> Result<Vec<Role>> {
+pub(crate) fn read_roles(body: RolesBody) -> Result<Vec<Role>> {
     if body.count > ROLES_MAX {
         return Err(Error::invalid(format!("roles has {} entries; at most {ROLES_MAX} are allowed", body.count)));
     }
@@ -94,7 +95,7 @@ struct ApiKeyOut<'a> {
 
 impl<'a> From<&'a ApiKey> for ApiKeyOut<'a> {
     fn from(key: &'a ApiKey) -> Self {
-        let ApiKey { id, name, project_id, roles, hint: _, created_at_ms: _ } = key;
+        let ApiKey { id, name, project_id, roles, .. } = key;
         Self { id: id.to_string(), name, project_id: project_id.to_string(), roles: roles.iter().map(|r| r.as_str()).collect() }
     }
 }

@@ -70,7 +70,7 @@ struct ListOut<T> {
 }
 
 /// The body of a list that comes all at once.
-pub(super) fn list<T: Serialize>(items: impl Iterator<Item = T>) -> Vec<u8> {
+pub(crate) fn list<T: Serialize>(items: impl Iterator<Item = T>) -> Vec<u8> {
     json::to_vec(&ListOut { data: items.collect() })
 }
 

@@ -1,11 +1,11 @@
 //! The admin plane: organizations and projects, who belongs to them, and who may do what. One shape for every date.
 
-mod api_key;
+pub(crate) mod api_key;
 mod invite;
-mod list;
+pub(crate) mod list;
 mod organization;
 mod project;
-mod role_binding;
+pub(crate) mod role_binding;
 mod service_account;
 #[cfg(test)]
 mod tests;

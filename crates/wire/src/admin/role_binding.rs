@@ -67,11 +67,11 @@ pub fn create_role_binding(body: &[u8]) -> Result<NewRoleBinding> {
     Ok(NewRoleBinding { principal: principal(principal_type(&kind)?, &principal_id)?, grant: grant.read()? })
 }
 
-fn principal_type(text: &str) -> Result<PrincipalType> {
+pub(crate) fn principal_type(text: &str) -> Result<PrincipalType> {
     word("principal_type", text, &PrincipalType::ALL, PrincipalType::as_str)
 }
 
-fn resource_type(text: &str) -> Result<ResourceType> {
+pub(crate) fn resource_type(text: &str) -> Result<ResourceType> {
     word("resource_type", text, &ResourceType::ALL, ResourceType::as_str)
 }
 
@@ -84,11 +84,11 @@ fn word<T: Copy>(what: &str, text: &str, all: &[T], as_str: impl Fn(T) -> &'stat
 }
 
 /// The principal of this kind. All ids are spelled alike.
-fn principal(kind: PrincipalType, id: &str) -> Result<PrincipalRef> {
+pub(crate) fn principal(kind: PrincipalType, id: &str) -> Result<PrincipalRef> {
     UserId::parse(id).map(|id| PrincipalRef::from_bytes(kind, *id.as_bytes()))
 }
 
-fn resource(kind: ResourceType, id: &str) -> Result<ResourceRef> {
+pub(crate) fn resource(kind: ResourceType, id: &str) -> Result<ResourceRef> {
     match kind {
         ResourceType::Organization => OrganizationId::parse(id).map(ResourceRef::Organization),
         ResourceType::Project => ProjectId::parse(id).map(ResourceRef::Project),

@@ -43,6 +43,9 @@ fn project() -> Project {
 
 fn api_key() -> ApiKey {
     ApiKey {
+        expires_at_ms: None,
+        restrictions: pinyon_model::Restrictions::default(),
+        previous: None,
         id: ApiKeyId::from_bytes([2; 16]),
         name: "ci".into(),
         project_id: ProjectId::from_bytes([7; 16]),

@@ -14,7 +14,7 @@ pub(super) async fn list(call: Call) -> Result<Answer> {
 
 pub(super) async fn create(call: Call) -> Result<Answer> {
     let admin::ApiKeyRequest { name, roles } = admin::create_api_key(call.body())?;
-    let new = NewApiKey { name, project_id: Some(project_id(&call)?), roles, secret: None };
+    let new = NewApiKey { name, project_id: Some(project_id(&call)?), roles, ..NewApiKey::default() };
     let CreatedApiKey { key, secret } = call.service().create_api_key(&call.ctx, new).await?;
     Ok(call.answer(admin::created_api_key(&key, secret.reveal())).no_store())
 }

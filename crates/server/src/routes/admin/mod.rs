@@ -1,8 +1,10 @@
 //! The admin plane: a file for each noun.
 
 mod api_keys;
+mod bounded_keys;
 mod invites;
 mod organizations;
+mod permissions;
 mod projects;
 mod role_bindings;
 mod service_accounts;
@@ -30,6 +32,12 @@ pub(super) async fn handle(operation: Operation, call: Call) -> Result<Answer> {
         Operation::DescribeApiKey => api_keys::describe(call).await,
         Operation::UpdateApiKey => api_keys::update(call).await,
         Operation::DeleteApiKey => api_keys::delete(call).await,
+        Operation::ListBoundedApiKeys => bounded_keys::list(call).await,
+        Operation::CreateBoundedApiKey => bounded_keys::create(call).await,
+        Operation::DescribeBoundedApiKey => bounded_keys::describe(call).await,
+        Operation::UpdateBoundedApiKey => bounded_keys::update(call).await,
+        Operation::RotateApiKey => bounded_keys::rotate(call).await,
+        Operation::DescribePermissions => permissions::describe(call).await,
         Operation::ListServiceAccounts => service_accounts::list(call).await,
         Operation::CreateServiceAccount => service_accounts::create(call).await,
         Operation::DescribeServiceAccount => service_accounts::describe(call).await,

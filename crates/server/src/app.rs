@@ -107,6 +107,7 @@ impl App {
         let now_ms = self.clock.now_ms();
         let ctx = OpContext {
             principal,
+            organization: None,
             project: chosen_project(headers)?,
             request_id: id,
             now_ms,

@@ -87,6 +87,7 @@ actions! {
     write CreateNamespace DataWrite "create" "namespace";
     write DeleteNamespace DataWrite "delete" "namespace";
     read DescribeOrganization OrganizationRead "read" "organization";
+    write CreateOrganization Operate "create" "organization";
     write UpdateOrganization OrganizationWrite "update" "organization";
     write DeleteOrganization OrganizationWrite "delete" "organization";
     write SetPlan Operate "update" "organization";

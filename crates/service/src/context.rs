@@ -1,12 +1,14 @@
 use std::sync::Arc;
 
-use pinyon_model::{Error, ErrorCode, Principal, ProjectId, Result};
+use pinyon_model::{Error, ErrorCode, OrganizationId, Principal, ProjectId, Result};
 
 /// What travels with every call: who asks, from where, when, and until when the answer is wanted. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct OpContext {
     /// Who asks.
     pub principal: Arc<Principal>,
+    /// The organization that the operator acts in; none: the one that the first start made.
+    pub organization: Option<OrganizationId>,
     /// The project that the caller chose, for callers with more than one.
     pub project: Option<ProjectId>,
     /// The request's id, as the caller reads it in the answer.
@@ -26,6 +28,7 @@ impl OpContext {
     pub fn internal(principal: Principal, now_ms: u64) -> Self {
         Self {
             principal: Arc::new(principal),
+            organization: None,
             project: None,
             request_id: Arc::from(""),
             now_ms,

@@ -6,8 +6,9 @@ use pinyon_model::{Error, ErrorCode, Organization, OrganizationId, PaymentStatus
 
 use crate::{
     OpContext, Service,
-    authorize::{Action, Named, Place},
+    authorize::{Action, Installation, Named, Place},
     catalog::{Change, Noun, NounId, Tables},
+    service::new_owners,
 };
 
 fn named(id: OrganizationId) -> Named {
@@ -29,6 +30,28 @@ impl Service {
         let authorized = self.authorize(ctx, Action::DescribeOrganization, named(id)).await?;
         let found = self.catalog().tables().organizations.get(&id).cloned();
         authorized.close(found.ok_or_else(|| gone(id))).await
+    }
+
+    /// Makes an organization, without a project and without anybody in it. The operator's. Its name is 1 to 512 characters and free.
+    pub async fn create_organization(self: &Arc<Self>, ctx: &OpContext, name: String) -> Result<Organization> {
+        let (this, ctx) = (Arc::clone(self), ctx.clone());
+        self.detached(async move {
+            let mut authorized = this.authorize(&ctx, Action::CreateOrganization, Installation).await?;
+            let result: Result<Organization> = async {
+                let (organization, _) = new_owners(&Organization::parse_name(&name)?, ctx.now_ms);
+                authorized.name(organization.id.to_string(), organization.name.clone());
+                let mut writer = this.catalog().writer().await;
+                if this.catalog().tables().organizations.values().any(|o| o.name == organization.name) {
+                    return Err(Error::already_exists("An organization of this name exists already"));
+                }
+                let change = Change::Put(Noun::Organization(organization.clone()));
+                this.catalog().change(&mut writer, &mut authorized, this.audit(), vec![change]).await?;
+                Ok(organization)
+            }
+            .await;
+            authorized.close(result).await
+        })
+        .await
     }
 
     /// Gives an organization another name, of 1 to 512 characters.

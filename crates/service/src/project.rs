@@ -26,6 +26,7 @@ impl Service {
         let id = match (&*ctx.principal, ctx.project) {
             (Principal::ApiKey { project_id, .. }, _) => *project_id,
             (_, Some(chosen)) => chosen,
+            (Principal::Operator, None) if ctx.organization.is_some() => self.only_project(ctx)?,
             (Principal::Operator | Principal::System, None) => self.default_project(),
             (Principal::ServiceAccount { grants, .. } | Principal::User { grants, .. }, None) => {
                 let tables = self.catalog().tables();
@@ -40,9 +41,18 @@ impl Service {
         Ok(ProjectScope { id, index, namespace: None })
     }
 
-    /// The caller's organization; the operator's is the one that the first start made.
+    /// The caller's organization; the operator's is the one it chose, or the one that the first start made.
     pub(crate) fn organization_of(&self, ctx: &OpContext) -> OrganizationId {
-        ctx.principal.organization_id().unwrap_or_else(|| self.catalog().tables().defaults().organization)
+        ctx.principal.organization_id().or(ctx.organization).unwrap_or_else(|| self.catalog().tables().defaults().organization)
+    }
+
+    fn only_project(&self, ctx: &OpContext) -> Result<ProjectId> {
+        let tables = self.catalog().tables();
+        let mut own = tables.projects_of(self.organization_of(ctx)).map(|p| p.id);
+        match (own.next(), own.next()) {
+            (Some(only), None) => Ok(only),
+            _ => Err(Error::invalid("The organization has not exactly one project: say which")),
+        }
     }
 
     /// The projects whose settings the caller may see, oldest first.

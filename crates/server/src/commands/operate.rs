@@ -32,9 +32,10 @@ pub(super) async fn run(command: Command, file: ServerArgs, folders: &Folders) -
         Command::Serve(_) | Command::Dev(_) | Command::Demo(_) => return Err(ConfigError::new("not a command on a data directory").into()),
     };
     let place = place(operate.data, file, folders)?;
-    let output = match operator::send(&place.data_dir, &command).await {
+    let order = operator::Order { organization: operate.org, command };
+    let output = match operator::send(&place.data_dir, &order).await {
         Some(answered) => answered?,
-        None => offline(&place, command).await?,
+        None => offline(&place, order).await?,
     };
     Ok(show(output, operate.json)?)
 }
@@ -56,6 +57,7 @@ fn key(command: KeyCommand) -> Result<(operator::Command, OperateArgs), Failure>
 
 fn organization(command: OrgCommand) -> (operator::Command, OperateArgs) {
     match command {
+        OrgCommand::Create { name, operate } => (operator::Command::CreateOrganization { name }, operate),
         OrgCommand::List { operate } => (operator::Command::ListOrganizations, operate),
         OrgCommand::Rename { organization, name, operate } => (operator::Command::RenameOrganization { organization, name }, operate),
         OrgCommand::SetPlan { organization, plan, operate } => (operator::Command::SetPlan { organization, plan }, operate),
@@ -147,18 +149,18 @@ impl Place {
     }
 }
 
-async fn offline(place: &Place, command: operator::Command) -> Result<Output, Failure> {
+async fn offline(place: &Place, order: operator::Order) -> Result<Output, Failure> {
     place.must_exist()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let (service, _) = open_service(&place.root_key, false, &clock, place.options()).await?;
-    let output = command.execute(&service, &*clock, &place.root_key).await;
+    let output = order.execute(&service, &*clock, &place.root_key).await;
     service.close().await;
     Ok(output?)
 }
 
 /// A running server checks what it has open; without one every file is read, however damaged the rest is.
 async fn check(place: Place, json: bool) -> Result<ExitCode, Failure> {
-    if let Some(answered) = operator::send(&place.data_dir, &operator::Command::Check).await {
+    if let Some(answered) = operator::send(&place.data_dir, &operator::Command::Check.into()).await {
         return Ok(show(answered?, json)?);
     }
     place.must_exist()?;

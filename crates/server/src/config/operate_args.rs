@@ -28,6 +28,9 @@ pub(crate) struct OperateArgs {
     /// Print one JSON object, for programs
     #[arg(long)]
     pub(crate) json: bool,
+    /// The organization to work in, by name or id [default: the first one]
+    #[arg(long, value_name = "ORGANIZATION", env = "PINYON_ORG")]
+    pub(crate) org: Option<String>,
 }
 
 /// `pinyon key …`.
@@ -109,6 +112,13 @@ pub(crate) enum KeyCommand {
 pub(crate) enum OrgCommand {
     /// List organizations
     List {
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Create an organization
+    Create {
+        /// What to call it
+        name: String,
         #[command(flatten)]
         operate: OperateArgs,
     },

@@ -41,6 +41,9 @@ pub(crate) enum Command {
     RotateRoot,
     ExportRoot,
     ListOrganizations,
+    CreateOrganization {
+        name: String,
+    },
     RenameOrganization {
         organization: String,
         name: String,
@@ -116,6 +119,22 @@ pub(crate) enum Command {
     },
     VerifyAudit,
     Check,
+}
+
+/// A command, and where it is meant.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Order {
+    /// The organization, by name or id; none: the first.
+    #[serde(default)]
+    pub(crate) organization: Option<String>,
+    pub(crate) command: Command,
+}
+
+impl From<Command> for Order {
+    fn from(command: Command) -> Self {
+        Self { organization: None, command }
+    }
 }
 
 /// What comes back.

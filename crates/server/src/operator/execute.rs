@@ -15,7 +15,7 @@ use pinyon_service::{
 use pinyon_wire::audit_event;
 
 use super::{
-    Command, Output, RootKeyFile, Secret, bounds,
+    Command, Order, Output, RootKeyFile, Secret, bounds,
     rows::{KeyRow, RoleRow},
 };
 
@@ -25,11 +25,20 @@ struct Operator<'a> {
     ctx: OpContext,
 }
 
-impl Command {
+impl Order {
     /// Carries the command out.
     pub(crate) async fn execute(self, service: &Arc<Service>, clock: &dyn Clock, root_key: &RootKeyFile) -> Result<Output> {
-        let operator = Operator { service, ctx: OpContext::internal(Principal::Operator, clock.now_ms()) };
-        let ctx = &operator.ctx;
+        let mut operator = Operator { service, ctx: OpContext::internal(Principal::Operator, clock.now_ms()) };
+        if let Some(text) = &self.organization {
+            operator.ctx.organization = Some(operator.organization(text).await?);
+        }
+        self.command.run(&operator, root_key).await
+    }
+}
+
+impl Command {
+    async fn run(self, operator: &Operator<'_>, root_key: &RootKeyFile) -> Result<Output> {
+        let (service, ctx) = (operator.service, &operator.ctx);
         Ok(match self {
             Command::CreateKey { name, roles, project, value, bounds } => operator.create_key(name, &roles, project, value, bounds).await?,
             Command::UpdateKey { id, name, roles, bounds } => operator.update_key(&id, name, &roles, bounds).await?,
@@ -45,6 +54,7 @@ impl Command {
             Command::ListOrganizations => {
                 Output::Organizations { organizations: service.list_organizations(ctx).await?.into_iter().map(Into::into).collect() }
             }
+            Command::CreateOrganization { name } => changed(service.create_organization(ctx, name).await?),
             Command::RenameOrganization { organization, name } => {
                 let id = operator.organization(&organization).await?;
                 changed(service.rename_organization(ctx, id, name).await?)
@@ -188,10 +198,7 @@ impl Operator<'_> {
         let principal = parse_principal(principal)?;
         let resource = match self.project_of(project).await? {
             Some(id) => ResourceRef::Project(id),
-            None => match self.service.list_organizations(&self.ctx).await?.first() {
-                Some(organization) => ResourceRef::Organization(organization.id),
-                None => return Err(Error::not_found("There is no organization")),
-            },
+            None => ResourceRef::Organization(self.own_organization().await?),
         };
         let index = index.map(|text| IndexName::new(&text)).transpose()?;
         let namespace = namespace.map(|text| NamespaceName::new(&text)).transpose()?;
@@ -203,7 +210,10 @@ impl Operator<'_> {
     async fn list_keys(&self, project: Option<String>) -> Result<Output> {
         let projects = self.service.list_projects(&self.ctx).await?;
         let project = project.map(|p| find_project(&projects, &p)).transpose()?;
-        let keys = self.service.list_api_keys(&self.ctx, project).await?;
+        let mut keys = self.service.list_api_keys(&self.ctx, project).await?;
+        if self.ctx.organization.is_some() {
+            keys.retain(|k| projects.iter().any(|p| p.id == k.project_id));
+        }
         Ok(Output::Keys { keys: self.key_rows(&projects, keys) })
     }
 
@@ -240,6 +250,12 @@ impl Operator<'_> {
             [] => Err(Error::not_found(format!("There is no organization '{}'", text.escape_debug()))),
             _ => Err(Error::invalid(format!("More than one organization is called '{}'; use its id", text.escape_debug()))),
         }
+    }
+
+    /// The organization that was chosen, or the first.
+    async fn own_organization(&self) -> Result<OrganizationId> {
+        let first = self.service.list_organizations(&self.ctx).await?.first().map(|o| o.id);
+        self.ctx.organization.or(first).ok_or_else(|| Error::not_found("There is no organization"))
     }
 
     async fn list_roles(&self, principal: Option<String>, project: Option<String>, role: Option<String>) -> Result<Output> {

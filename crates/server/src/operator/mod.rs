@@ -9,7 +9,7 @@ mod rows;
 mod secret;
 mod socket;
 
-pub(crate) use command::{Command, Output};
+pub(crate) use command::{Command, Order, Output};
 pub(crate) use root_key::RootKeyFile;
 pub(crate) use rows::CheckRows;
 pub(crate) use secret::Secret;

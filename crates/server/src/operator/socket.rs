@@ -16,7 +16,7 @@ use pinyon_model::{Error, ErrorCode, Result};
 use serde::{Deserialize, Serialize};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{Command, Output};
+use super::{Order, Output};
 use crate::{
     answer::{Answer, AnswerBody},
     app::{App, to_the_end},
@@ -48,7 +48,7 @@ pub(crate) fn bind(data_dir: &Path) -> io::Result<UnixListener> {
 }
 
 /// Sends a command to the server that owns a data directory. `None` when no server answers there.
-pub(crate) async fn send(data_dir: &Path, command: &Command) -> Option<Result<Output>> {
+pub(crate) async fn send(data_dir: &Path, order: &Order) -> Option<Result<Output>> {
     let path = data_dir.join(SOCKET_NAME);
     let stream = with_short_path(&path, |short| std::os::unix::net::UnixStream::connect(short)).ok()?;
     let broken = |e: &dyn std::fmt::Display| Error::unavailable(format!("The running server did not answer: {e}"));
@@ -57,7 +57,7 @@ pub(crate) async fn send(data_dir: &Path, command: &Command) -> Option<Result<Ou
         let stream = UnixStream::from_std(stream).map_err(|e| broken(&e))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| broken(&e))?;
         let driver = tokio::spawn(connection);
-        let body = serde_json::to_vec(command).map_err(|e| broken(&e))?;
+        let body = serde_json::to_vec(order).map_err(|e| broken(&e))?;
         let request = Request::post("/command").header("host", "pinyon").body(Full::new(Bytes::from(body))).map_err(|e| broken(&e))?;
         let response = sender.send_request(request).await.map_err(|e| broken(&e))?;
         let status = response.status();
@@ -81,9 +81,9 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request<Incoming>) -> Respons
             return Err(Error::not_found("Commands are posted to /command"));
         }
         let body = app.bodies.read(request).await?;
-        let command: Command = serde_json::from_slice(&body.bytes).map_err(|e| Error::invalid(format!("Not a command: {e}")))?;
+        let order: Order = serde_json::from_slice(&body.bytes).map_err(|e| Error::invalid(format!("Not a command: {e}")))?;
         let changes = app.changes.clone();
-        to_the_end(&changes, async move { command.execute(&app.service, &*app.clock, &app.root_key).await }).await
+        to_the_end(&changes, async move { order.execute(&app.service, &*app.clock, &app.root_key).await }).await
     };
     match answered.await {
         Ok(output) => Answer::ok(serde_json::to_vec(&output).unwrap_or_default()).into_response(),
@@ -108,6 +108,7 @@ fn with_short_path<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::Command;
 
     #[tokio::test]
     async fn the_socket_is_the_owners_alone_wherever_it_lies() {
@@ -128,8 +129,8 @@ mod tests {
     #[tokio::test]
     async fn without_a_server_there_is_no_answer() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(send(dir.path(), &Command::ListProjects).await.is_none());
+        assert!(send(dir.path(), &Command::ListProjects.into()).await.is_none());
         drop(bind(dir.path()).unwrap());
-        assert!(send(dir.path(), &Command::ListProjects).await.is_none(), "a socket nobody listens on");
+        assert!(send(dir.path(), &Command::ListProjects.into()).await.is_none(), "a socket nobody listens on");
     }
 }

@@ -249,3 +249,52 @@ async fn the_audit_log_is_shown_exported_and_verified() {
     assert_eq!(verified.status.code(), Some(2), "{}{}", text(&verified.stdout), text(&verified.stderr));
     assert!(text(&verified.stdout).contains("damaged  audit/"), "{}", text(&verified.stdout));
 }
+
+#[test]
+fn a_key_gets_bounds_and_another_secret_and_says_why() {
+    let home = Home::new();
+    home.serve(&[]).stop();
+    let words =
+        ["key", "create", "--name", "reader", "--role", "DataPlaneViewer", "--index", "movies", "--namespace", "en", "--expires", "90d"];
+    let first = home.run(&words);
+    let list = home.json(&["key", "list"]);
+    let key = list["keys"].as_array().unwrap().iter().find(|k| k["name"] == "reader").unwrap().clone();
+    assert_eq!((&key["indexes"], &key["namespaces"]), (&serde_json::json!(["movies"]), &serde_json::json!(["en"])));
+    assert!(key["expires_at"].is_string() && key["last_used_at"].is_null());
+    let id = key["id"].as_str().unwrap();
+    let who = format!("api_key:{id}");
+    let why = |namespace: &str| {
+        home.run(&["role", "why", &who, "--project", "default", "--operation", "Query", "--index", "movies", "--namespace", namespace])
+    };
+    assert!(why("en").starts_with("allowed: DataRead is given by DataPlaneViewer on the project"), "{}", why("en"));
+    assert!(why("de").starts_with("not allowed: This API key is restricted to the index movies and the namespace en"), "{}", why("de"));
+    assert_ne!(home.run(&["key", "rotate", id, "--overlap", "1h"]), first);
+    home.run(&["key", "update", id, "--any-index", "--expires", "never", "--network", "10.0.0.0/8"]);
+    let table = home.run(&["key", "list"]);
+    let line = table.lines().find(|l| l.starts_with(id)).unwrap();
+    assert!(line.contains("namespace en; network 10.0.0.0/8") && line.contains("never"), "{line}");
+    for (words, told) in [
+        (vec!["key", "update", id, "--network", "10.0.0.1/8"], "bits beyond its prefix"),
+        (vec!["key", "update", id, "--expires", "soon"], "90d"),
+        (vec!["key", "rotate", id, "--overlap", "25h"], "at most 86400 seconds"),
+        (vec!["role", "why", &who, "--operation", "Conquer"], "There is no operation 'Conquer'"),
+    ] {
+        let output = home.operate(&words);
+        assert!(!output.status.success() && text(&output.stderr).contains(told), "{words:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn organizations_are_apart() {
+    let home = Home::new();
+    home.serve(&[]).stop();
+    home.run(&["org", "create", "acme"]);
+    home.run(&["project", "create", "search", "--org", "acme"]);
+    home.run(&["key", "create", "--name", "theirs", "--org", "acme"]);
+    assert!(home.run(&["key", "list", "--org", "acme"]).contains("theirs"));
+    assert!(!home.run(&["project", "list"]).contains("search"));
+    let twice = home.operate(&["org", "create", "acme"]);
+    assert!(!twice.status.success() && text(&twice.stderr).contains("exists already"));
+    let absent = home.operate(&["project", "list", "--org", "nobody's"]);
+    assert!(!absent.status.success() && text(&absent.stderr).contains("There is no organization"));
+}

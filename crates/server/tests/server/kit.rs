@@ -290,11 +290,40 @@ where
     M: prost::Message + Default + Send + Sync + 'static,
     A: prost::Message + Default + Send + Sync + 'static,
 {
+    call(channel, key.map(|key| ("api-key", key)), method, message).await
+}
+
+/// As [`grpc`], with a credential in this header.
+pub(crate) async fn grpc_as<M, A>(
+    port: u16,
+    credential: Option<(&str, &str)>,
+    method: &str,
+    message: M,
+) -> Result<tonic::Response<A>, tonic::Status>
+where
+    M: prost::Message + Default + Send + Sync + 'static,
+    A: prost::Message + Default + Send + Sync + 'static,
+{
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://127.0.0.1:{port}")).unwrap().connect().await.unwrap();
+    call(channel, credential, method, message).await
+}
+
+async fn call<M, A>(
+    channel: tonic::transport::Channel,
+    credential: Option<(&str, &str)>,
+    method: &str,
+    message: M,
+) -> Result<tonic::Response<A>, tonic::Status>
+where
+    M: prost::Message + Default + Send + Sync + 'static,
+    A: prost::Message + Default + Send + Sync + 'static,
+{
     let mut client = tonic::client::Grpc::new(channel).max_decoding_message_size(128 << 20);
     client.ready().await.unwrap();
     let mut request = tonic::Request::new(message);
-    if let Some(key) = key {
-        request.metadata_mut().insert("api-key", key.parse().unwrap());
+    if let Some((header, value)) = credential {
+        let header: tonic::metadata::MetadataKey<_> = header.to_lowercase().parse().unwrap();
+        request.metadata_mut().insert(header, value.parse().unwrap());
     }
     let path = http::uri::PathAndQuery::try_from(format!("/VectorService/{method}")).unwrap();
     client.unary(request, path, tonic_prost::ProstCodec::<M, A>::default()).await

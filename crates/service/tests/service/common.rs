@@ -43,6 +43,7 @@ impl House {
     pub(crate) fn context(&self, principal: Principal) -> OpContext {
         OpContext {
             principal: Arc::new(principal),
+            organization: None,
             project: None,
             request_id: Arc::from("request-1"),
             now_ms: self.clock.now_ms(),

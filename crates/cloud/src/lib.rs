@@ -1,2 +1,6 @@
-//! Other people's networks: request signing, key management services, mail, object stores. An empty room for now: it will
-//! implement traits that `storage` and `service` define.
+//! Other people's networks: mail so far; key management services and object stores to come. It implements traits that `service` and
+//! `storage` define, and `server` puts the two together.
+
+mod smtp;
+
+pub use smtp::{Smtp, SmtpSettings, SmtpTls};

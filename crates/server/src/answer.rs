@@ -15,7 +15,7 @@ use pinyon_wire::RenderedError;
 /// Every answer names its request by this header.
 pub(crate) const REQUEST_ID_HEADER: &str = "x-pinecone-request-id";
 pub(crate) const REQUEST_LSN_HEADER: &str = "x-pinecone-request-lsn";
-/// What accepts an invite, told once to whoever made it while no mail is sent.
+/// What accepts an invite, told once to whoever made it where no mail is sent.
 pub(crate) const INVITE_TOKEN_HEADER: &str = "x-pinyon-invite-token";
 pub(crate) const MAX_INDEXED_LSN_HEADER: &str = "x-pinecone-max-indexed-lsn";
 

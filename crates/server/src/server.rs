@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
+use pinyon_cloud::Smtp;
 use pinyon_model::{Error, ErrorCode};
-use pinyon_service::{AuthMode, Clock, CreatedApiKey, DataPlaneAudit, RootKey, Service, ServiceOptions, SystemClock};
+use pinyon_service::{AuthMode, Clock, CreatedApiKey, DataPlaneAudit, InviteMail, RootKey, Service, ServiceOptions, SystemClock};
 use tokio::{
     sync::SetOnce,
     time::{MissedTickBehavior, interval},
@@ -17,7 +18,7 @@ use tokio::{
 
 use crate::{
     app::App,
-    config::{AuditRecords, ConfigError, DataPlace, HostSettings, Mode, Settings, TlsSettings},
+    config::{AuditRecords, ConfigError, DataPlace, HostSettings, MailSettings, Mode, Settings, TlsSettings},
     hosts::Hosts,
     listen::{Certificate, CertificateFiles, Connections, Handler, Listeners, make_self_signed},
     operator::{self, RootKeyFile},
@@ -104,6 +105,7 @@ impl Server {
             audit_records,
             viewers_infer,
             audit_key_use,
+            mail,
             engine,
             quotas,
             config_dir,
@@ -121,6 +123,7 @@ impl Server {
         let acceptor =
             certificate.as_ref().map(|c| c.acceptor().map_err(|e| StartError::Io("TLS".into(), io::Error::other(e)))).transpose()?;
 
+        let invite_mail = mail.map(invite_mail).transpose()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let (service, root_key_is_new) = open_service(&root_key, true, &clock, |key| {
             let mut options = ServiceOptions::new(data_dir.clone(), key);
@@ -136,6 +139,7 @@ impl Server {
             };
             options.engine = engine.clone();
             options.limits = quotas.clone();
+            options.invite_mail = invite_mail.clone();
             options
         })
         .await?;
@@ -228,6 +232,12 @@ fn ticks(period: Duration) -> tokio::time::Interval {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
+}
+
+fn invite_mail(settings: MailSettings) -> Result<InviteMail, StartError> {
+    let MailSettings { smtp, accept_url } = settings;
+    let mailer = Arc::new(Smtp::new(smtp).map_err(StartError::Service)?);
+    Ok(InviteMail { mailer, accept_url })
 }
 
 type Loaded = (Option<Arc<Certificate>>, Option<PathBuf>);

@@ -29,13 +29,13 @@ pub struct Acceptance {
     pub password: Option<Password>,
 }
 
-/// An invite whose token was just made. It is shown now or never.
+/// An invite whose token was just made.
 #[derive(Debug, Clone)]
 pub struct CreatedInvite {
     /// The invite.
     pub invite: Invite,
-    /// What accepts it.
-    pub token: InviteToken,
+    /// What accepts it, shown now or never; none when it went out by mail.
+    pub token: Option<InviteToken>,
 }
 
 impl Service {
@@ -63,7 +63,7 @@ impl Service {
     }
 
     /// Asks somebody to come, with these roles, one of them in the organization. `AlreadyExists` for a member, and for somebody who was
-    /// asked and can still come.
+    /// asked and can still come, `Unavailable` when the mail does not go out: nothing is changed then.
     pub async fn create_invite(self: &Arc<Self>, ctx: &OpContext, new: NewInvite) -> Result<CreatedInvite> {
         let (this, ctx) = (Arc::clone(self), ctx.clone());
         self.detached(async move {
@@ -71,28 +71,27 @@ impl Service {
             authorized.name(new.email.as_str(), "");
             let result: Result<CreatedInvite> = async {
                 let organization_id = this.organization_of(&ctx);
-                let mut writer = this.catalog().writer().await;
-                if !new.grants.iter().any(|g| g.role.scope() == ResourceType::Organization) {
-                    return Err(Error::invalid("An invite needs a role in the organization among its role_bindings"));
-                }
-                this.check_grants(&ctx, organization_id, PrincipalType::Invite, &new.grants)?;
-                check_free(&this.catalog().tables(), organization_id, &new, ctx.now_ms)?;
+                this.check_invite(&ctx, organization_id, &new)?;
                 let id = InviteId::from_random(random_bytes());
                 let invite = Invite {
                     id,
                     organization_id,
-                    email: new.email,
+                    email: new.email.clone(),
                     created_at_ms: ctx.now_ms,
                     expires_at_ms: ctx.now_ms.saturating_add(VALID_MS),
                     processed_at_ms: None,
                 };
                 authorized.note("invite_id", id.to_string());
                 let token = InviteToken::generate(id);
+                let mailed = this.mail_invite(&ctx, &invite, &token).await?;
+                let mut writer = this.catalog().writer().await;
+                // Much may have happened while the mail went out.
+                this.check_invite(&ctx, organization_id, &new)?;
                 let mut changes = vec![Change::Put(Noun::Invite(this.seal_token(invite.clone(), &token)))];
                 let bindings = new.grants.iter().map(|g| bind(organization_id, PrincipalRef::Invite(id), *g, ctx.now_ms));
                 changes.extend(bindings.map(|b| Change::Put(Noun::RoleBinding(b))));
                 this.catalog().change(&mut writer, &mut authorized, this.audit(), changes).await?;
-                Ok(CreatedInvite { invite, token })
+                Ok(CreatedInvite { invite, token: (!mailed).then_some(token) })
             }
             .await;
             authorized.close(result).await
@@ -100,23 +99,47 @@ impl Service {
         .await
     }
 
-    /// Gives an invite seven days more and another token; the one before accepts nothing from now on.
+    fn check_invite(&self, ctx: &OpContext, organization: OrganizationId, new: &NewInvite) -> Result<()> {
+        if !new.grants.iter().any(|g| g.role.scope() == ResourceType::Organization) {
+            return Err(Error::invalid("An invite needs a role in the organization among its role_bindings"));
+        }
+        self.check_grants(ctx, organization, PrincipalType::Invite, &new.grants)?;
+        check_free(&self.catalog().tables(), organization, new, ctx.now_ms)
+    }
+
+    /// Sends what accepts an invite, where mail is sent. It goes out before the change: a mail that does not must leave nothing behind.
+    async fn mail_invite(&self, ctx: &OpContext, invite: &Invite, token: &InviteToken) -> Result<bool> {
+        let Some(mail) = self.invite_mail() else { return Ok(false) };
+        let organization = self.catalog().tables().organizations.get(&invite.organization_id).cloned();
+        let organization = organization.ok_or_else(|| Error::not_found("The organization is not there any more"))?;
+        mail.send(&ctx.principal, &organization, invite, token, ctx.now_ms).await?;
+        Ok(true)
+    }
+
+    /// Gives an invite seven days more and another token; the one before accepts nothing from now on. `ResourceExhausted` past a hundred
+    /// in an hour, `Unavailable` when the mail does not go out: nothing is changed then.
     pub async fn resend_invite(self: &Arc<Self>, ctx: &OpContext, id: InviteId) -> Result<CreatedInvite> {
         let (this, ctx) = (Arc::clone(self), ctx.clone());
         self.detached(async move {
             let mut authorized = this.authorize(&ctx, Action::ResendInvite, this.invites_scope(&ctx, id)).await?;
             let result: Result<CreatedInvite> = async {
-                let mut writer = this.catalog().writer().await;
-                let mut invite = this.stored_invite(&ctx, id)?.info;
+                let open = || this.stored_invite(&ctx, id).map(|i| i.info);
+                let mut invite = open()?;
                 authorized.name(id.to_string(), invite.email.as_str());
                 if invite.processed_at_ms.is_some() {
                     return Err(accepted());
                 }
+                this.resends().take(invite.organization_id, ctx.now_ms)?;
                 invite.expires_at_ms = ctx.now_ms.saturating_add(VALID_MS);
                 let token = InviteToken::generate(id);
+                let mailed = this.mail_invite(&ctx, &invite, &token).await?;
+                let mut writer = this.catalog().writer().await;
+                if open()?.processed_at_ms.is_some() {
+                    return Err(accepted());
+                }
                 let change = Change::Put(Noun::Invite(this.seal_token(invite.clone(), &token)));
                 this.catalog().change(&mut writer, &mut authorized, this.audit(), vec![change]).await?;
-                Ok(CreatedInvite { invite, token })
+                Ok(CreatedInvite { invite, token: (!mailed).then_some(token) })
             }
             .await;
             authorized.close(result).await

@@ -3,7 +3,7 @@ use std::{fmt, ops::RangeInclusive, path::PathBuf, sync::Arc};
 use pinyon_engine::EngineSettings;
 use pinyon_storage::RootKey;
 
-use crate::Limits;
+use crate::{InviteMail, Limits};
 
 /// Which API keys are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,6 +54,8 @@ pub struct ServiceOptions {
     pub audit_key_use: bool,
     /// Whether who may read records may also embed and rerank. Pinecone's older pages deny it, its newer ones allow it.
     pub viewers_infer: bool,
+    /// How invites are sent; without it whoever makes one is told what accepts it.
+    pub invite_mail: Option<InviteMail>,
 }
 
 impl ServiceOptions {
@@ -72,6 +74,7 @@ impl ServiceOptions {
             data_plane_audit: DataPlaneAudit::default(),
             audit_key_use: true,
             viewers_infer: false,
+            invite_mail: None,
         }
     }
 }

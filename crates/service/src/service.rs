@@ -13,12 +13,13 @@ use pinyon_storage::{Mac, RootKey, random_bytes};
 use tokio::task::JoinHandle;
 
 use crate::{
-    AuthMode, CreatedApiKey, DataPlaneAudit, Limits, NewApiKey, OpContext, PortCheck, ServiceOptions,
+    AuthMode, CreatedApiKey, DataPlaneAudit, InviteMail, Limits, NewApiKey, OpContext, PortCheck, ServiceOptions,
     api_key::{UseLog, bind_key},
     audit::{self, Audit},
     authorize::{Action, Authorized, Installation},
     catalog::{self, Catalog, Change, Defaults, Noun, StoredApiKey},
     index::StoredIndex,
+    mail::Resends,
     password::PasswordPool,
     role_binding::bind,
     store::Store,
@@ -45,6 +46,8 @@ pub struct Service {
     token_mac: Mac,
     passwords: PasswordPool,
     sign_ins: Throttle,
+    invite_mail: Option<InviteMail>,
+    resends: Resends,
     root: Mutex<RootKey>,
     clock: Arc<dyn Clock>,
     auth: AuthMode,
@@ -127,6 +130,8 @@ impl Service {
             token_mac,
             passwords: PasswordPool::default(),
             sign_ins: Throttle::default(),
+            invite_mail: options.invite_mail,
+            resends: Resends::default(),
             root: Mutex::new(root),
             clock,
             auth: options.auth,
@@ -289,6 +294,12 @@ impl Service {
     }
     pub(crate) fn sign_ins(&self) -> &Throttle {
         &self.sign_ins
+    }
+    pub(crate) fn invite_mail(&self) -> Option<&InviteMail> {
+        self.invite_mail.as_ref()
+    }
+    pub(crate) fn resends(&self) -> &Resends {
+        &self.resends
     }
     pub(crate) fn viewers_infer(&self) -> bool {
         self.viewers_infer

@@ -172,6 +172,20 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "PINYON_AUDIT_KEY_USE", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     pub(crate) audit_key_use: Option<bool>,
 
+    /// Mail server that takes invites: smtps://[USER@]HOST[:PORT], smtp://… (STARTTLS) or smtp+plain://… (not encrypted)
+    /// [default: none; whoever invites is told once what accepts the invite]
+    #[arg(long, env = "PINYON_SMTP_URL", value_name = "URL", help_heading = "Mail")]
+    pub(crate) smtp_url: Option<String>,
+    /// File that holds the mail server's password [default: the variable PINYON_SMTP_PASSWORD]
+    #[arg(long, env = "PINYON_SMTP_PASSWORD_FILE", value_name = "FILE", help_heading = "Mail")]
+    pub(crate) smtp_password_file: Option<PathBuf>,
+    /// Address that mail is from
+    #[arg(long, env = "PINYON_MAIL_FROM", value_name = "ADDRESS", help_heading = "Mail")]
+    pub(crate) mail_from: Option<String>,
+    /// Page that invites lead to, with #token=… [default: the mail holds the token itself]
+    #[arg(long, env = "PINYON_INVITE_URL", value_name = "URL", help_heading = "Mail")]
+    pub(crate) invite_url: Option<String>,
+
     /// Sizes and times of the engine: in the settings file alone, because nobody should need them.
     #[arg(skip)]
     pub(crate) engine: Option<EngineArgs>,
@@ -290,6 +304,10 @@ impl ServerArgs {
             audit_records,
             viewers_infer,
             audit_key_use,
+            smtp_url,
+            smtp_password_file,
+            mail_from,
+            invite_url,
             engine,
             quotas,
             log,
@@ -321,6 +339,10 @@ impl ServerArgs {
             audit_records: audit_records.or(file.audit_records),
             viewers_infer: viewers_infer.or(file.viewers_infer),
             audit_key_use: audit_key_use.or(file.audit_key_use),
+            smtp_url: smtp_url.or(file.smtp_url),
+            smtp_password_file: smtp_password_file.or(file.smtp_password_file),
+            mail_from: mail_from.or(file.mail_from),
+            invite_url: invite_url.or(file.invite_url),
             engine: engine.or(file.engine),
             quotas: quotas.or(file.quotas),
             log: log.or(file.log),

@@ -3,6 +3,7 @@
 
 mod args;
 mod bounds_args;
+mod mail;
 mod operate_args;
 mod place;
 mod settings;
@@ -10,6 +11,7 @@ mod size;
 
 pub(crate) use args::{AdvertiseScheme, AuditRecords, Cli, Command, CommonArgs, DemoArgs, EngineArgs, LogFormat, QuotaArgs, ServerArgs};
 pub(crate) use bounds_args::BoundsArgs;
+pub(crate) use mail::MailSettings;
 pub(crate) use operate_args::{
     AuditCommand, CatalogCommand, DataArgs, KeyCommand, OperateArgs, OrgCommand, ProjectCommand, RoleCommand, ServiceAccountCommand,
     UserCommand,

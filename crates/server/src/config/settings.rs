@@ -11,7 +11,7 @@ use std::{
 use pinyon_service::{EngineSettings, Limits as Quotas, PortCheck};
 
 use super::{
-    AdvertiseScheme, AuditRecords, ConfigError, EngineArgs, QuotaArgs, ServerArgs,
+    AdvertiseScheme, AuditRecords, ConfigError, EngineArgs, MailSettings, QuotaArgs, ServerArgs, mail,
     place::{DataPlace, Folders, RootKeyPlace},
     size::{parse_ports, parse_size},
 };
@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) viewers_infer: bool,
     /// Whether the audit log tells of the use of API keys.
     pub(crate) audit_key_use: bool,
+    /// How invites are sent, if by mail.
+    pub(crate) mail: Option<MailSettings>,
     pub(crate) engine: EngineSettings,
     pub(crate) quotas: Quotas,
     /// Where keys are kept, outside the data directory; the self-signed certificate too.
@@ -166,6 +168,7 @@ impl Settings {
             audit_records: args.audit_records.unwrap_or_default(),
             viewers_infer: args.viewers_infer.unwrap_or(false),
             audit_key_use: args.audit_key_use.unwrap_or(true),
+            mail: mail::mail(&args, |name| std::env::var(name).ok())?,
             engine: engine(args.cache.as_deref(), args.engine.unwrap_or_default())?,
             quotas: quotas(args.quotas.unwrap_or_default()),
             config_dir: folders.config.clone(),

@@ -229,7 +229,7 @@ impl Operator<'_> {
         let grants = roles.iter().map(|role| grant(role, project)).collect::<Result<_>>()?;
         let new = NewInvite { email: Email::new(email)?, grants };
         let CreatedInvite { invite, token } = self.service.create_invite(&self.ctx, new).await?;
-        Ok(Output::UserInvited { invite: invite.into(), token: Some(Secret::new(token.reveal().to_owned())) })
+        Ok(Output::UserInvited { invite: invite.into(), token: token.map(|t| Secret::new(t.reveal().to_owned())) })
     }
 
     /// A user by its address or its id.

@@ -1,11 +1,15 @@
 //! People: how they get a password, come in by it, and what ends their sessions.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use pinyon_model::{
-    AuditEvent, AuditOutcome, Email, ErrorCode, NewInvite, OrganizationId, PageRequest, Plane, Principal, Role, RoleGrant, User, UserId,
+    AuditEvent, AuditOutcome, Email, Error, ErrorCode, NewInvite, OrganizationId, PageRequest, Plane, Principal, Role, RoleGrant, User,
+    UserId,
 };
-use pinyon_service::{Acceptance, IssuedToken, OpContext, Password, Service, SignIn};
+use pinyon_service::{Acceptance, InviteMail, IssuedToken, Mail, Mailer, OpContext, Password, Service, ServiceOptions, SignIn};
 
 use crate::common::{House, close, code};
 
@@ -19,7 +23,7 @@ fn invite(email: &str, role: Role) -> NewInvite {
 async fn comes(house: &House, service: &Arc<Service>, email: &str, password: Option<&str>) -> User {
     let created = service.create_invite(&house.operator(), invite(email, Role::OrgMember)).await.unwrap();
     let acceptance = Acceptance { name: None, password: password.map(|p| Password::choose(p).unwrap()) };
-    service.accept_invite(created.token.reveal(), acceptance, "192.0.2.9").await.unwrap()
+    service.accept_invite(created.token.unwrap().reveal(), acceptance, "192.0.2.9").await.unwrap()
 }
 
 fn with(email: &str, password: &str, source: &str) -> SignIn {
@@ -226,4 +230,94 @@ async fn passwords_are_in_no_file() {
             assert!(!bytes.windows(needle.len()).any(|w| w == needle), "{}", path.display());
         }
     }
+}
+
+/// Carries mail to nobody, or refuses it.
+#[derive(Default)]
+struct Post {
+    sent: Mutex<Vec<Mail>>,
+    is_down: Mutex<bool>,
+}
+
+#[async_trait::async_trait]
+impl Mailer for Post {
+    async fn send(&self, mail: Mail) -> Result<(), Error> {
+        if *self.is_down.lock().unwrap() {
+            return Err(Error::unavailable("The mail could not be sent"));
+        }
+        self.sent.lock().unwrap().push(mail);
+        Ok(())
+    }
+}
+
+impl Post {
+    async fn open(house: &House) -> (Arc<Self>, Arc<Service>) {
+        let post = Arc::new(Self::default());
+        let invite_mail = Some(InviteMail { mailer: post.clone(), accept_url: Some("https://pinyon.example.com/join".into()) });
+        let service = house.open_with(ServiceOptions { invite_mail, ..house.options() }).await.unwrap();
+        (post, service)
+    }
+    fn sent(&self) -> usize {
+        self.sent.lock().unwrap().len()
+    }
+    /// The token in the last mail.
+    fn token(&self) -> String {
+        let sent = self.sent.lock().unwrap();
+        let text = &sent.last().unwrap().text;
+        text.lines().find_map(|l| l.strip_prefix("https://pinyon.example.com/join#token=")).unwrap().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn invites_go_out_by_mail_and_to_nobody_else() {
+    let house = House::new();
+    let (post, service) = Post::open(&house).await;
+    let operator = house.operator();
+    let created = service.create_invite(&operator, invite("ada@example.com", Role::OrgMember)).await.unwrap();
+    assert!(created.token.is_none());
+    assert_eq!((post.sent(), post.sent.lock().unwrap()[0].to.as_str()), (1, "ada@example.com"));
+    let first = post.token();
+    assert!(service.resend_invite(&operator, created.invite.id).await.unwrap().token.is_none());
+    assert_eq!(code(service.accept_invite(&first, Acceptance::default(), "").await), Some(ErrorCode::Unauthenticated));
+    assert_eq!(service.accept_invite(&post.token(), Acceptance::default(), "").await.unwrap().email.as_str(), "ada@example.com");
+    assert_eq!(code(service.create_invite(&operator, invite("ada@example.com", Role::OrgMember)).await), Some(ErrorCode::AlreadyExists));
+    assert_eq!(post.sent(), 2, "what is refused sends nothing");
+    close(service).await;
+}
+
+#[tokio::test]
+async fn a_mail_that_does_not_go_out_leaves_nothing_behind() {
+    let house = House::new();
+    let (post, service) = Post::open(&house).await;
+    let operator = house.operator();
+    *post.is_down.lock().unwrap() = true;
+    let page = PageRequest { limit: 100, after: None };
+    assert_eq!(code(service.create_invite(&operator, invite("ada@example.com", Role::OrgMember)).await), Some(ErrorCode::Unavailable));
+    assert_eq!(service.list_invites(&operator, page).await.unwrap().items, []);
+    *post.is_down.lock().unwrap() = false;
+    let created = service.create_invite(&operator, invite("ada@example.com", Role::OrgMember)).await.unwrap();
+    *post.is_down.lock().unwrap() = true;
+    house.clock.advance_ms(1_000);
+    let later = house.operator();
+    assert_eq!(code(service.resend_invite(&later, created.invite.id).await), Some(ErrorCode::Unavailable));
+    assert_eq!(service.describe_invite(&later, created.invite.id).await.unwrap(), created.invite, "nothing changed");
+    assert!(service.accept_invite(&post.token(), Acceptance::default(), "").await.is_ok(), "the mail that went out is good");
+    close(service).await;
+}
+
+#[tokio::test]
+async fn a_hundred_resends_an_hour() {
+    let house = House::new();
+    let (post, service) = Post::open(&house).await;
+    let created = service.create_invite(&house.operator(), invite("ada@example.com", Role::OrgMember)).await.unwrap();
+    for _ in 0..100 {
+        service.resend_invite(&house.operator(), created.invite.id).await.unwrap();
+    }
+    let refused = service.resend_invite(&house.operator(), created.invite.id).await.unwrap_err();
+    assert_eq!((refused.code, refused.retry_after_s, post.sent()), (ErrorCode::ResourceExhausted, Some(3_600), 101));
+    house.clock.advance_ms(3_600_000 - 1);
+    assert_eq!(code(service.resend_invite(&house.operator(), created.invite.id).await), Some(ErrorCode::ResourceExhausted));
+    house.clock.advance_ms(1);
+    assert!(service.resend_invite(&house.operator(), created.invite.id).await.is_ok());
+    close(service).await;
 }

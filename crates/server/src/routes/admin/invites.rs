@@ -35,7 +35,11 @@ pub(super) async fn delete(call: Call) -> Result<Answer> {
 }
 
 fn with_token(call: &Call, CreatedInvite { invite, token }: &CreatedInvite) -> Answer {
-    call.answer(admin::invite_model(invite, call.ctx.now_ms)).invite_token(token.reveal())
+    let answer = call.answer(admin::invite_model(invite, call.ctx.now_ms));
+    match token {
+        Some(token) => answer.invite_token(token.reveal()),
+        None => answer,
+    }
 }
 
 fn id(call: &Call) -> Result<InviteId> {

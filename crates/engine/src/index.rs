@@ -51,10 +51,15 @@ impl IndexHandle {
 
     /// Puts records, whole, in place of what their ids named before; of equal ids the last wins. Makes the namespace if need be.
     pub async fn upsert(&self, namespace: &NamespaceName, records: Vec<Record>) -> Result<WriteAck> {
+        self.upsert_within(u32::MAX, namespace, records).await
+    }
+
+    /// As [`Self::upsert`]; `QuotaExceeded` when the namespace would have to be made and the index has so many already.
+    pub async fn upsert_within(&self, namespaces_max: u32, namespace: &NamespaceName, records: Vec<Record>) -> Result<WriteAck> {
         validate::upsert(&self.options.shape, &records)?;
         let list = self.namespaces().await?;
         for _ in 0..ATTEMPTS {
-            let slot = list.create(namespace.clone(), None).await?.0;
+            let slot = list.create(namespace.clone(), None, namespaces_max).await?.0;
             let open = match self.ready(list, &slot, Purpose::Data).await {
                 // It was deleted since it was looked up: an upsert makes it anew.
                 Err(error) if error.code == ErrorCode::NotFound => continue,
@@ -184,8 +189,18 @@ impl IndexHandle {
 
     /// Makes an empty namespace; `AlreadyExists` when there is one of that name.
     pub async fn create_namespace(&self, name: NamespaceName, schema: Option<MetadataSchema>) -> Result<NamespaceDescription> {
+        self.create_namespace_within(u32::MAX, name, schema).await
+    }
+
+    /// As [`Self::create_namespace`]; `QuotaExceeded` when the index has so many namespaces already.
+    pub async fn create_namespace_within(
+        &self,
+        namespaces_max: u32,
+        name: NamespaceName,
+        schema: Option<MetadataSchema>,
+    ) -> Result<NamespaceDescription> {
         let list = self.namespaces().await?;
-        let (slot, fresh) = list.create(name, schema).await?;
+        let (slot, fresh) = list.create(name, schema, namespaces_max).await?;
         if !fresh {
             return Err(Error::already_exists(format!("Namespace '{}' already exists", slot.name.as_str().escape_debug())));
         }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use pinyon_model::{Error, IndexId, IndexRecall, Lsn, MetadataSchema, NamespaceId, NamespaceName, NamespaceRecall, Result};
+use pinyon_model::{Error, ErrorCode, IndexId, IndexRecall, Lsn, MetadataSchema, NamespaceId, NamespaceName, NamespaceRecall, Result};
 use pinyon_storage::{DataKey, Log, LogKind, LogOptions, Purpose, PutMode};
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
@@ -69,8 +69,8 @@ struct Writer {
 
 /// What can happen to the list.
 enum Change {
-    /// Put this one in; if the name is taken, give that one back.
-    Create(Arc<Slot>),
+    /// Put this one in, if there are fewer than so many; if the name is taken, give that one back.
+    Create(Arc<Slot>, u32),
     Delete(NamespaceName),
     Count(Arc<Slot>, Counts),
     /// The counts are about to change.
@@ -124,15 +124,22 @@ impl NamespaceList {
     }
 
     /// Makes a namespace: first its key, then its entry. Tells whether it is new; else it is the one that has the name.
-    pub(crate) async fn create(self: &Arc<Self>, name: NamespaceName, schema: Option<MetadataSchema>) -> Result<(Arc<Slot>, bool)> {
+    pub(crate) async fn create(
+        self: &Arc<Self>,
+        name: NamespaceName,
+        schema: Option<MetadataSchema>,
+        max: u32,
+    ) -> Result<(Arc<Slot>, bool)> {
         if let Some(slot) = self.get(&name) {
             return Ok((slot, false));
         }
+        // Before a key is made for it; what counts is decided in turn with the others.
+        check_room(self.len(), max)?;
         let list = Arc::clone(self);
         let create = async move {
             let id = NamespaceId::from_random(pinyon_storage::random_bytes());
             list.shared.keys.create_namespace_key(list.index, id).await.map_err(stored)?;
-            let outcome = list.change(Change::Create(Slot::new(id, name, schema, None)), Purpose::Data).await;
+            let outcome = list.change(Change::Create(Slot::new(id, name, schema, None), max), Purpose::Data).await;
             if !matches!(&outcome, Ok(slot) if slot.id == id) {
                 // Someone else was first, or it could not be entered: nothing was ever sealed under the key.
                 let _ = list.shared.keys.destroy_namespace_key(list.index, id).await;
@@ -140,6 +147,10 @@ impl NamespaceList {
             outcome.map(|slot| (slot.id == id, slot)).map(|(fresh, slot)| (slot, fresh))
         };
         self.shared.finish(create).await
+    }
+
+    fn len(&self) -> usize {
+        self.names.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// What is known of the recall of its namespaces.
@@ -266,7 +277,7 @@ impl NamespaceList {
     fn apply(&self, change: &Change, slot: &Arc<Slot>) {
         let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         match change {
-            Change::Create(_) => drop(names.insert(slot.name.clone(), Arc::clone(slot))),
+            Change::Create(..) => drop(names.insert(slot.name.clone(), Arc::clone(slot))),
             Change::Delete(_) => {
                 names.remove(&slot.name);
                 self.remains.lock().unwrap_or_else(PoisonError::into_inner).push(slot.id);
@@ -332,10 +343,11 @@ struct Draft<'a> {
 impl Draft<'_> {
     fn decide(&mut self, change: &Change) -> Result<Arc<Slot>> {
         match change {
-            Change::Create(slot) => {
+            Change::Create(slot, max) => {
                 if let Some(taken) = self.get(&slot.name) {
                     return Ok(taken);
                 }
+                check_room(self.len(), *max)?;
                 self.names.insert(slot.name.clone(), Some(Arc::clone(slot)));
                 self.entries.push(Entry::Created { id: slot.id, name: slot.name.clone(), schema: slot.schema.clone() });
                 Ok(Arc::clone(slot))
@@ -361,9 +373,27 @@ impl Draft<'_> {
         }
     }
 
+    /// How many namespaces there are once these changes are made.
+    fn len(&self) -> usize {
+        let there = |name: &NamespaceName| usize::from(self.list.get(name).is_some());
+        let (made, gone) = self.names.iter().fold((0, 0), |(made, gone), (name, slot)| match slot {
+            Some(_) => (made + 1 - there(name), gone),
+            None => (made, gone + there(name)),
+        });
+        (self.list.len() + made).saturating_sub(gone)
+    }
+
     fn get(&self, name: &NamespaceName) -> Option<Arc<Slot>> {
         self.names.get(name).cloned().unwrap_or_else(|| self.list.get(name))
     }
+}
+
+fn check_room(there: usize, max: u32) -> Result<()> {
+    if there < max as usize {
+        return Ok(());
+    }
+    let told = format!("The index has reached its limit of {max} namespaces; delete one, or raise the limit");
+    Err(Error::new(ErrorCode::QuotaExceeded, told))
 }
 
 /// The folder of a namespace, as names of the store begin.

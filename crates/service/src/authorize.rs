@@ -241,20 +241,18 @@ impl Service {
         ctx.check_deadline(self.clock().now_ms())?;
         let place = resource.place();
         let verdict = self.decide(&ctx.principal, action, place).and(|| restricted(&ctx.principal, action, resource.scope()));
-        match verdict {
-            Verdict::Allowed => {}
-            verdict => {
-                let error = match verdict {
-                    Verdict::Hidden => resource.hidden(),
-                    Verdict::Outside => resource.outside(),
-                    Verdict::Restricted => beyond_restrictions(&ctx.principal),
-                    _ => lacking(&ctx.principal, action, place),
-                };
-                let mut event = self.event(ctx, action, &resource);
-                event.outcome = audit::failure(&error);
-                self.audit().refuse(event).await?;
-                return Err(error);
-            }
+        let permitted = match verdict {
+            Verdict::Allowed => self.check_payment(&ctx.principal, action),
+            Verdict::Hidden => Err(resource.hidden()),
+            Verdict::Outside => Err(resource.outside()),
+            Verdict::Restricted => Err(beyond_restrictions(&ctx.principal)),
+            Verdict::Forbidden => Err(lacking(&ctx.principal, action, place)),
+        };
+        if let Err(error) = permitted {
+            let mut event = self.event(ctx, action, &resource);
+            event.outcome = audit::failure(&error);
+            self.audit().refuse(event).await?;
+            return Err(error);
         }
         let is_data_write = matches!(action.permission(place), Permission::DataWrite);
         let silent = action.is_read() || (is_data_write && self.data_plane_audit() == DataPlaneAudit::Off);

@@ -12,6 +12,7 @@ use crate::{
     authorize::{Action, Installation},
     catalog::{self, Catalog},
     descriptor::{self, Descriptor},
+    rates::{self, MonthlyUsage},
     store::Store,
 };
 
@@ -92,6 +93,12 @@ impl CheckReport {
         }
     }
 
+    async fn look_at_usage(&mut self, store: &Store) {
+        if let Err(error) = MonthlyUsage::read(store).await {
+            self.damaged(rates::OBJECT, error);
+        }
+    }
+
     async fn look_at_audit(&mut self, audit: &Audit) {
         let (entries, damaged) = audit.check().await;
         self.audit_events = entries;
@@ -124,6 +131,7 @@ impl Service {
         if let Err(error) = self.catalog().verify().await {
             report.damaged(catalog::FILE, error);
         }
+        report.look_at_usage(self.store()).await;
         report.look_at_audit(self.audit()).await;
         report.look_at_key_use(self.store()).await;
         let indexes = names(self.catalog());
@@ -145,6 +153,7 @@ impl Service {
             opened => opened?,
         };
         report.look_at_keys(&store).await;
+        report.look_at_usage(&store).await;
         let audit = Audit::open(store.clone(), Arc::clone(&clock)).await?;
         report.look_at_audit(&audit).await;
         report.look_at_key_use(&store).await;

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use pinyon_engine::{FetchAnswer, FetchPage, IndexHandle, IndexStats, ListAnswer, QueryAnswer, UpdateAck, WriteAck};
 use pinyon_model::{
-    DeleteSelector, Deployment, Error, ErrorCode, Explain, Filter, IndexRecall, ListPage, MetadataSchema, NamespaceDescription,
-    NamespaceName, Prefix, Query, Record, RecordId, Restrictions, Result, Update, UpdateTarget,
+    DeleteSelector, Deployment, Error, ErrorCode, Explain, Filter, IndexRecall, ListPage, MetadataSchema, NamespaceDescription, NamespaceName, Prefix,
+    Query, Record, RecordId, Restrictions, Result, Update, UpdateTarget,
     limits::{IDS_MAX, LIST_LIMIT_MAX, TOP_K_MAX, UPSERT_BYTES_MAX, UPSERT_RECORDS_MAX},
 };
 
 use crate::{
     IndexRef, OpContext, Service,
     authorize::{Action, Records},
+    meter,
 };
 
 /// Authorizes the action on the index, or on the records of a namespace in it, runs the call on the engine's handle and closes the
@@ -38,34 +39,57 @@ impl Service {
     /// Puts records in place of what their ids named before. 1 to 1,000 records, 2 MB as Pinecone counts them.
     pub async fn upsert(&self, ctx: &OpContext, index: &IndexRef, namespace: &NamespaceName, records: Vec<Record>) -> Result<WriteAck> {
         on_index!(self, ctx, Upsert, index, namespace, |handle| {
-            check_count("Upsert takes", "records", records.len(), UPSERT_RECORDS_MAX)?;
             let size: usize = records.iter().map(Record::size_bytes).sum();
+            let metered = self.meter(index, Some(namespace), || meter::upsert(size))?;
+            check_count("Upsert takes", "records", records.len(), UPSERT_RECORDS_MAX)?;
             if size > UPSERT_BYTES_MAX {
                 return Err(Error::invalid(format!("The upsert counts {size} bytes; at most {UPSERT_BYTES_MAX} are allowed")));
             }
-            handle.upsert(namespace, records).await
+            let ack = handle.upsert_within(self.namespaces_max(index), namespace, records).await?;
+            metered.used(ack.usage);
+            Ok(ack)
         })
     }
 
     /// Changes records that are there.
     pub async fn update(&self, ctx: &OpContext, index: &IndexRef, namespace: &NamespaceName, update: Update) -> Result<UpdateAck> {
-        on_index!(self, ctx, Update, index, namespace, |handle| handle.update(namespace, update.checked()?).await)
+        on_index!(self, ctx, Update, index, namespace, |handle| {
+            let metered = self.meter(index, Some(namespace), || meter::update(&update))?;
+            let ack = handle.update(namespace, update.checked()?).await?;
+            metered.used(ack.usage);
+            Ok(ack)
+        })
     }
 
     /// Deletes records. `NotFound` when the namespace was never made.
     pub async fn delete(&self, ctx: &OpContext, index: &IndexRef, namespace: &NamespaceName, which: DeleteSelector) -> Result<WriteAck> {
-        on_index!(self, ctx, Delete, index, namespace, |handle| handle.delete(namespace, which.checked()?).await)
+        on_index!(self, ctx, Delete, index, namespace, |handle| {
+            let metered = self.meter(index, Some(namespace), || meter::delete(&which))?;
+            let ack = handle.delete(namespace, which.checked()?).await?;
+            metered.used(ack.usage);
+            Ok(ack)
+        })
     }
 
     /// Searches.
     pub async fn query(&self, ctx: &OpContext, index: &IndexRef, namespace: &NamespaceName, query: Query) -> Result<QueryAnswer> {
-        on_index!(self, ctx, Query, index, namespace, |handle| handle.query(namespace, query.checked()?).await)
+        on_index!(self, ctx, Query, index, namespace, |handle| {
+            let metered = self.meter(index, Some(namespace), meter::query)?;
+            let answer = handle.query(namespace, query.checked()?).await?;
+            metered.used(answer.usage);
+            Ok(answer)
+        })
     }
 
     /// Searches an index of the caller's project, and tells how it was done. `NotFound` for a name that is not there.
     pub async fn explain(&self, ctx: &OpContext, index: &str, namespace: &NamespaceName, query: Query) -> Result<(QueryAnswer, Explain)> {
         let index = &self.find_index_for(ctx, Action::Explain, index, Some(namespace)).await?;
-        on_index!(self, ctx, Explain, index, namespace, |handle| handle.explain(namespace, query.checked()?).await)
+        on_index!(self, ctx, Explain, index, namespace, |handle| {
+            let metered = self.meter(index, Some(namespace), meter::query)?;
+            let (answer, explain) = handle.explain(namespace, query.checked()?).await?;
+            metered.used(answer.usage);
+            Ok((answer, explain))
+        })
     }
 
     /// The recall of approximate search in an index of the caller's project, as live queries were replayed exactly in idle time.
@@ -77,8 +101,11 @@ impl Service {
     /// Reads 1 to 1,000 records by their ids.
     pub async fn fetch(&self, ctx: &OpContext, index: &IndexRef, namespace: &NamespaceName, ids: Vec<RecordId>) -> Result<FetchAnswer> {
         on_index!(self, ctx, Fetch, index, namespace, |handle| {
+            let metered = self.meter(index, Some(namespace), meter::fetch)?;
             check_count("Fetch takes", "ids", ids.len(), IDS_MAX)?;
-            handle.fetch(namespace, ids).await
+            let answer = handle.fetch(namespace, ids).await?;
+            metered.used(answer.usage);
+            Ok(answer)
         })
     }
 
@@ -93,11 +120,14 @@ impl Service {
         after: Option<RecordId>,
     ) -> Result<FetchPage> {
         on_index!(self, ctx, FetchByMetadata, index, namespace, |handle| {
+            let metered = self.meter(index, Some(namespace), meter::fetch_by_metadata)?;
             if filter.is_empty() {
                 return Err(Error::invalid("Empty filter provided for fetch by metadata request"));
             }
             check_limit(limit, TOP_K_MAX)?;
-            handle.fetch_by_metadata(namespace, filter, limit, after).await
+            let page = handle.fetch_by_metadata(namespace, filter, limit, after).await?;
+            metered.used(page.usage);
+            Ok(page)
         })
     }
 
@@ -112,8 +142,11 @@ impl Service {
         after: Option<RecordId>,
     ) -> Result<ListAnswer> {
         on_index!(self, ctx, ListRecords, index, namespace, |handle| {
+            let metered = self.meter(index, Some(namespace), meter::list)?;
             check_limit(limit, LIST_LIMIT_MAX)?;
-            handle.list(namespace, prefix, limit, after).await
+            let answer = handle.list(namespace, prefix, limit, after).await?;
+            metered.used(answer.usage);
+            Ok(answer)
         })
     }
 
@@ -122,6 +155,7 @@ impl Service {
     pub async fn stats(&self, ctx: &OpContext, index: &IndexRef, filter: Option<Filter>) -> Result<IndexStats> {
         let allowed = |name: &NamespaceName| ctx.principal.restrictions().is_none_or(|r| r.allow_namespace(name));
         on_index!(self, ctx, DescribeIndexStats, index, |handle| {
+            self.meter(index, None, meter::stats)?;
             let mut all = handle.stats().await?;
             all.namespaces.retain(|name, _| allowed(name));
             all.total = all.namespaces.values().sum();
@@ -153,16 +187,11 @@ impl Service {
     ) -> Result<NamespaceDescription> {
         let namespace = &name;
         on_index!(self, ctx, CreateNamespace, index, namespace, |handle| {
+            self.meter(index, None, Vec::new)?;
             if name.is_default() {
                 return Err(Error::invalid(format!("'{}' names the default namespace, which cannot be created", NamespaceName::DEFAULT)));
             }
-            let (_, there) = handle.list_namespaces(&Prefix::default(), 1, None).await?;
-            let max = self.limits().namespaces_per_index;
-            if there >= u64::from(max) {
-                let told = format!("The index has reached its limit of {max} namespaces; delete one, or raise the limit");
-                return Err(Error::new(ErrorCode::QuotaExceeded, told));
-            }
-            handle.create_namespace(name.clone(), schema).await
+            handle.create_namespace_within(self.namespaces_max(index), name.clone(), schema).await
         })
     }
 
@@ -177,6 +206,7 @@ impl Service {
         after: Option<&str>,
     ) -> Result<(ListPage<NamespaceDescription>, u64)> {
         on_index!(self, ctx, ListNamespaces, index, |handle| {
+            self.meter(index, None, Vec::new)?;
             check_limit(limit, LIST_LIMIT_MAX)?;
             match ctx.principal.restrictions().map(Restrictions::namespaces).filter(|n| !n.is_empty()) {
                 None => handle.list_namespaces(prefix, limit, after).await,
@@ -187,12 +217,23 @@ impl Service {
 
     /// Describes one namespace.
     pub async fn describe_namespace(&self, ctx: &OpContext, index: &IndexRef, name: &NamespaceName) -> Result<NamespaceDescription> {
-        on_index!(self, ctx, DescribeNamespace, index, name, |handle| handle.describe_namespace(name).await)
+        on_index!(self, ctx, DescribeNamespace, index, name, |handle| {
+            self.meter(index, None, Vec::new)?;
+            handle.describe_namespace(name).await
+        })
     }
 
     /// Deletes a namespace with all its records.
     pub async fn delete_namespace(&self, ctx: &OpContext, index: &IndexRef, name: &NamespaceName) -> Result<()> {
-        on_index!(self, ctx, DeleteNamespace, index, name, |handle| handle.delete_namespace(name).await)
+        on_index!(self, ctx, DeleteNamespace, index, name, |handle| {
+            self.meter(index, None, Vec::new)?;
+            handle.delete_namespace(name).await
+        })
+    }
+
+    /// How many namespaces the index may have.
+    fn namespaces_max(&self, index: &IndexRef) -> u32 {
+        self.quotas_of_project(&self.catalog().tables(), index.project_id()).namespaces_per_index
     }
 }
 

@@ -104,7 +104,22 @@ impl Service {
             return Err(Error::invalid("An invite needs a role in the organization among its role_bindings"));
         }
         self.check_grants(ctx, organization, PrincipalType::Invite, &new.grants)?;
-        check_free(&self.catalog().tables(), organization, new, ctx.now_ms)
+        let tables = self.catalog().tables();
+        check_free(&tables, organization, new, ctx.now_ms)?;
+        self.check_users(&tables, organization, Some(ctx.now_ms))
+    }
+
+    /// Whether one more may come; with a time, those who were asked and can still come count too.
+    fn check_users(&self, tables: &Tables, organization: OrganizationId, asked_ms: Option<u64>) -> Result<()> {
+        let users = tables.users.values().filter(|u| u.stored.info.organization_id == organization).count();
+        let pending = |i: &&StoredInvite, now_ms| i.info.organization_id == organization && i.info.status(now_ms) == InviteStatus::Pending;
+        let asked = asked_ms.map_or(0, |now_ms| tables.invites.values().filter(|i| pending(i, now_ms)).count());
+        let max = self.quotas(tables, organization).users_per_organization;
+        if users + asked >= max as usize {
+            let told = format!("The organization has reached its limit of {max} users, those who were asked to come among them");
+            return Err(Error::new(ErrorCode::QuotaExceeded, told));
+        }
+        Ok(())
     }
 
     /// Sends what accepts an invite, where mail is sent. It goes out before the change: a mail that does not must leave nothing behind.
@@ -200,6 +215,7 @@ impl Service {
             authorized.name(stored.info.email.as_str(), name.clone().unwrap_or_default());
             authorized.note("invite_id", id.to_string());
             let result: Result<User> = async {
+                this.check_users(&this.catalog().tables(), stored.info.organization_id, None)?;
                 let (user, changes) = plan_accept(&this.catalog().tables(), stored, name, password, ctx.now_ms)?;
                 this.catalog().change(&mut writer, &mut authorized, this.audit(), changes).await?;
                 Ok(user)

@@ -98,7 +98,7 @@ impl Service {
     fn plan_project(&self, organization_id: OrganizationId, new: NewProject, created_at_ms: u64) -> Result<Project> {
         let tables = self.catalog().tables();
         check_name(&tables, organization_id, &new.name, None)?;
-        let max = self.limits().projects_per_organization;
+        let max = self.quotas(&tables, organization_id).projects_per_organization;
         if tables.projects_of(organization_id).count() >= max as usize {
             let told = format!("The organization has reached its limit of {max} projects");
             return Err(Error::new(ErrorCode::QuotaExceeded, told));

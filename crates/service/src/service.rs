@@ -17,10 +17,12 @@ use crate::{
     api_key::{UseLog, bind_key},
     audit::{self, Audit},
     authorize::{Action, Authorized, Installation},
-    catalog::{self, Catalog, Change, Defaults, Noun, StoredApiKey},
+    catalog::{self, Catalog, Change, Defaults, Noun, StoredApiKey, Tables},
     index::StoredIndex,
+    limits::Quotas,
     mail::Resends,
     password::PasswordPool,
+    rates::{MonthlyUsage, RateLimiter},
     role_binding::bind,
     store::Store,
     throttle::Throttle,
@@ -52,6 +54,7 @@ pub struct Service {
     clock: Arc<dyn Clock>,
     auth: AuthMode,
     limits: Limits,
+    rates: Option<RateLimiter>,
     ports: Option<RangeInclusive<u16>>,
     port_is_free: Option<PortCheck>,
     data_plane_audit: DataPlaneAudit,
@@ -118,6 +121,15 @@ impl Service {
     ) -> Result<Self> {
         let secret_hasher = store.keys().system_key(HASH_KEY).await?.mac_for(HASH);
         let token_mac = store.keys().system_key(TOKEN_KEY).await?.mac_for(TOKEN);
+        let month = match MonthlyUsage::read(&store).await {
+            Ok(month) => month,
+            Err(error) => {
+                // What is wrong with a count must not keep anybody from the data.
+                tracing::error!(%error, "what was used this month is counted from nothing");
+                MonthlyUsage::default()
+            }
+        };
+        let rates = RateLimiter::new(&options.limits, month);
         let keys = Arc::clone(store.keys());
         let engine =
             Engine::open(Arc::clone(store.blobs()), store.path().to_owned(), keys, Arc::clone(&clock), options.engine.clone()).await?;
@@ -136,6 +148,7 @@ impl Service {
             clock,
             auth: options.auth,
             limits: options.limits,
+            rates,
             ports: options.ports,
             port_is_free: options.port_is_free,
             data_plane_audit: options.data_plane_audit,
@@ -171,9 +184,20 @@ impl Service {
             tracing::warn!(%error, "the last uses of API keys are not in the audit log");
         }
         self.write_key_use().await;
+        self.store_month().await;
         self.engine.close().await;
         self.catalog.close().await;
         self.audit.close().await;
+    }
+
+    /// Stores what was used this month, if that changed. What a failure leaves, the next attempt stores.
+    async fn store_month(&self) {
+        let Some(rates) = &self.rates else { return };
+        let Some(month) = rates.month_to_store() else { return };
+        if let Err(error) = month.write(&self.store).await {
+            tracing::error!(%error, "what was used this month could not be stored");
+            rates.month_not_stored();
+        }
     }
 
     /// Runs a change to its end even if the caller goes away, so that no step of it is left out.
@@ -316,8 +340,16 @@ impl Service {
     pub(crate) fn auth(&self) -> AuthMode {
         self.auth
     }
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
+    /// How many objects an organization may have.
+    pub(crate) fn quotas(&self, tables: &Tables, organization: OrganizationId) -> Quotas {
+        // Without the organization there is nothing to count, and its absence is told elsewhere.
+        self.limits.quotas(tables.organizations.get(&organization).map_or(Plan::Free, |o| o.plan))
+    }
+    pub(crate) fn quotas_of_project(&self, tables: &Tables, project: ProjectId) -> Quotas {
+        self.quotas(tables, tables.organization_of(project).unwrap_or(tables.defaults().organization))
+    }
+    pub(crate) fn rates(&self) -> Option<&RateLimiter> {
+        self.rates.as_ref()
     }
     pub(crate) fn port_is_free(&self, port: u16) -> bool {
         self.port_is_free.as_ref().is_none_or(|free| free(port))
@@ -361,6 +393,7 @@ async fn tick(service: Weak<Service>, clock: Arc<dyn Clock>) {
     loop {
         clock.wait_ms(TICK_MS).await;
         let Some(service) = service.upgrade() else { return };
+        service.store_month().await;
         let recorded = match service.audit.tick().await {
             Ok(()) => service.record_key_use().await,
             failed => failed,

@@ -1,7 +1,7 @@
 //! What can be set on the command line, in the environment and in the settings file, and the help that explains it.
 //! The three share one struct, so that each setting has one name: `--max-body`, `PINYON_MAX_BODY`, `max-body = "32MB"`.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
@@ -172,6 +172,9 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "PINYON_AUDIT_KEY_USE", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     pub(crate) audit_key_use: Option<bool>,
 
+    /// Whose numbers limit what an organization may have and do: those that Pinecone publishes for its plan, or nobody's [default: none]
+    #[arg(long, env = "PINYON_LIMITS", value_enum, help_heading = "Limits")]
+    pub(crate) limits: Option<LimitsArg>,
     /// Mail server that takes invites: smtps://[USER@]HOST[:PORT], smtp://… (STARTTLS) or smtp+plain://… (not encrypted)
     /// [default: none; whoever invites is told once what accepts the invite]
     #[arg(long, env = "PINYON_SMTP_URL", value_name = "URL", help_heading = "Mail")]
@@ -189,9 +192,12 @@ pub(crate) struct ServerArgs {
     /// Sizes and times of the engine: in the settings file alone, because nobody should need them.
     #[arg(skip)]
     pub(crate) engine: Option<EngineArgs>,
-    /// How many objects there may be: in the settings file alone.
+    /// How many objects there may be, on every plan: in the settings file alone.
     #[arg(skip)]
     pub(crate) quotas: Option<QuotaArgs>,
+    /// How much may be done in a second or a month, on every plan, by the names of the limits: in the settings file alone.
+    #[arg(skip)]
+    pub(crate) rates: Option<BTreeMap<String, u64>>,
     /// As the flag of this name, in the settings file.
     #[arg(skip)]
     pub(crate) log: Option<String>,
@@ -209,6 +215,17 @@ pub(crate) enum AuditRecords {
     Off,
     /// Every write, before its answer.
     Writes,
+}
+
+/// Whose numbers limit what an organization may have and do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LimitsArg {
+    /// Nobody's: objects are bounded by Pinecone's largest plan, and nothing is limited in time.
+    #[default]
+    None,
+    /// What Pinecone publishes for the organization's plan.
+    Pinecone,
 }
 
 /// The `[engine]` table of the settings file.
@@ -241,6 +258,8 @@ pub(crate) struct EngineArgs {
 pub(crate) struct QuotaArgs {
     /// Projects.
     pub(crate) projects: Option<u32>,
+    /// Users.
+    pub(crate) users: Option<u32>,
     /// Serverless and BYOC indexes of a project.
     pub(crate) serverless_indexes: Option<u32>,
     /// Pod indexes of a project.
@@ -304,12 +323,14 @@ impl ServerArgs {
             audit_records,
             viewers_infer,
             audit_key_use,
+            limits,
             smtp_url,
             smtp_password_file,
             mail_from,
             invite_url,
             engine,
             quotas,
+            rates,
             log,
             log_format,
         } = self;
@@ -339,12 +360,14 @@ impl ServerArgs {
             audit_records: audit_records.or(file.audit_records),
             viewers_infer: viewers_infer.or(file.viewers_infer),
             audit_key_use: audit_key_use.or(file.audit_key_use),
+            limits: limits.or(file.limits),
             smtp_url: smtp_url.or(file.smtp_url),
             smtp_password_file: smtp_password_file.or(file.smtp_password_file),
             mail_from: mail_from.or(file.mail_from),
             invite_url: invite_url.or(file.invite_url),
             engine: engine.or(file.engine),
             quotas: quotas.or(file.quotas),
+            rates: rates.or(file.rates),
             log: log.or(file.log),
             log_format: log_format.or(file.log_format),
         }

@@ -9,7 +9,9 @@ mod place;
 mod settings;
 mod size;
 
-pub(crate) use args::{AdvertiseScheme, AuditRecords, Cli, Command, CommonArgs, DemoArgs, EngineArgs, LogFormat, QuotaArgs, ServerArgs};
+pub(crate) use args::{
+    AdvertiseScheme, AuditRecords, Cli, Command, CommonArgs, DemoArgs, EngineArgs, LimitsArg, LogFormat, QuotaArgs, ServerArgs,
+};
 pub(crate) use bounds_args::BoundsArgs;
 pub(crate) use mail::MailSettings;
 pub(crate) use operate_args::{

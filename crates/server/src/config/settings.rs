@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use pinyon_service::{EngineSettings, Limits as Quotas, PortCheck};
+use pinyon_service::{EngineSettings, LimitPreset, Limits as Quotas, PortCheck, RateLimit, Rates};
 
 use super::{
-    AdvertiseScheme, AuditRecords, ConfigError, EngineArgs, MailSettings, QuotaArgs, ServerArgs, mail,
+    AdvertiseScheme, AuditRecords, ConfigError, EngineArgs, LimitsArg, MailSettings, QuotaArgs, ServerArgs, mail,
     place::{DataPlace, Folders, RootKeyPlace},
     size::{parse_ports, parse_size},
 };
@@ -169,8 +169,8 @@ impl Settings {
             viewers_infer: args.viewers_infer.unwrap_or(false),
             audit_key_use: args.audit_key_use.unwrap_or(true),
             mail: mail::mail(&args, |name| std::env::var(name).ok())?,
+            quotas: quotas(&args)?,
             engine: engine(args.cache.as_deref(), args.engine.unwrap_or_default())?,
-            quotas: quotas(args.quotas.unwrap_or_default()),
             config_dir: folders.config.clone(),
         })
     }
@@ -283,16 +283,29 @@ fn limits(args: &ServerArgs) -> Result<Limits, ConfigError> {
     Ok(limits)
 }
 
-fn quotas(args: QuotaArgs) -> Quotas {
-    let QuotaArgs { projects, serverless_indexes, pod_indexes, api_keys, namespaces } = args;
-    let d = Quotas::default();
-    Quotas {
-        projects_per_organization: projects.unwrap_or(d.projects_per_organization),
-        serverless_indexes_per_project: serverless_indexes.unwrap_or(d.serverless_indexes_per_project),
-        pod_indexes_per_project: pod_indexes.unwrap_or(d.pod_indexes_per_project),
-        api_keys_per_project: api_keys.unwrap_or(d.api_keys_per_project),
-        namespaces_per_index: namespaces.unwrap_or(d.namespaces_per_index),
+fn quotas(args: &ServerArgs) -> Result<Quotas, ConfigError> {
+    let QuotaArgs { projects, users, serverless_indexes, pod_indexes, api_keys, namespaces } = args.quotas.clone().unwrap_or_default();
+    let mut rates = Rates::default();
+    for (name, max) in args.rates.iter().flatten() {
+        let limit = RateLimit::ALL.iter().find(|l| l.name() == name).ok_or_else(|| {
+            let names: Vec<_> = RateLimit::ALL.iter().map(|l| l.name()).collect();
+            ConfigError::new(format!("rates.{name} is no limit; there are {}", names.join(", ")))
+        })?;
+        rates.set(*limit, *max);
     }
+    Ok(Quotas {
+        preset: match args.limits.unwrap_or_default() {
+            LimitsArg::None => LimitPreset::None,
+            LimitsArg::Pinecone => LimitPreset::Pinecone,
+        },
+        projects_per_organization: projects,
+        users_per_organization: users,
+        serverless_indexes_per_project: serverless_indexes,
+        pod_indexes_per_project: pod_indexes,
+        api_keys_per_project: api_keys,
+        namespaces_per_index: namespaces,
+        rates,
+    })
 }
 
 fn engine(cache: Option<&str>, args: EngineArgs) -> Result<EngineSettings, ConfigError> {
@@ -393,5 +406,12 @@ mod tests {
         let s = Settings::serve(file, &folders()).unwrap();
         assert_eq!((s.engine.memtable_bytes, s.engine.log_files), (64 << 10, 2));
         assert!(toml::from_str::<ServerArgs>("[engine]\nmemtabel = '64KB'").is_err());
+        let file: ServerArgs = toml::from_str("limits = 'pinecone'\n[quotas]\nusers = 3\n[rates]\nnamespace-queries = 7").unwrap();
+        let limits = Settings::serve(file, &folders()).unwrap().quotas;
+        let mut rates = Rates::default();
+        rates.set(RateLimit::NamespaceQueries, 7);
+        assert_eq!((limits.preset, limits.users_per_organization, limits.rates), (LimitPreset::Pinecone, Some(3), rates));
+        let file: ServerArgs = toml::from_str("[rates]\nnamespace-query = 7").unwrap();
+        assert!(Settings::serve(file, &folders()).unwrap_err().to_string().contains("namespace-queries"));
     }
 }

@@ -110,5 +110,9 @@ fn status(error: &Error) -> Status {
     if matches!(error.code, ErrorCode::DataLoss | ErrorCode::Internal) {
         tracing::error!(code = ?error.code, message = error.message, "request failed");
     }
-    Status::new(Code::from_i32(grpc_code(error.code)), error.message.clone())
+    let mut status = Status::new(Code::from_i32(grpc_code(error.code)), error.message.clone());
+    if let Some(seconds) = error.retry_after_s {
+        status.metadata_mut().insert("retry-after", seconds.into());
+    }
+    status
 }

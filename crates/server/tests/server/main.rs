@@ -13,5 +13,6 @@ mod lifecycle;
 mod limits;
 mod matrix;
 mod people;
+mod rates;
 mod recall;
 mod tls;

@@ -126,7 +126,7 @@ impl Service {
         if tables.key_by_hash(&self.secret_hasher().of(created.secret.reveal().as_bytes())).is_some() {
             return Err(Error::already_exists("A key with this secret exists already"));
         }
-        let max = self.limits().api_keys_per_project;
+        let max = self.quotas_of_project(&tables, created.key.project_id).api_keys_per_project;
         if tables.keys_of(created.key.project_id).len() >= max as usize {
             let told = format!("The project has reached its limit of {max} API keys");
             return Err(Error::new(ErrorCode::QuotaExceeded, told));

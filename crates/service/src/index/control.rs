@@ -173,10 +173,11 @@ impl Service {
     fn check_quota(&self, tables: &Tables, project: ProjectId, deployment: &Deployment) -> Result<()> {
         let is_pod = |d: &Deployment| matches!(d, Deployment::Pod { .. });
         let same_kind = |i: &&IndexRef| is_pod(&i.stored().index.deployment) == is_pod(deployment);
+        let quotas = self.quotas_of_project(tables, project);
         let (max, what) = if is_pod(deployment) {
-            (self.limits().pod_indexes_per_project, "pod")
+            (quotas.pod_indexes_per_project, "pod")
         } else {
-            (self.limits().serverless_indexes_per_project, "serverless")
+            (quotas.serverless_indexes_per_project, "serverless")
         };
         if tables.indexes_of(project).filter(same_kind).count() >= max as usize {
             let told = format!("The project has reached its limit of {max} {what} indexes; delete one, or raise the limit");

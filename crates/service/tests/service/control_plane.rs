@@ -142,7 +142,7 @@ async fn what_cannot_be_is_refused_and_leaves_nothing() {
 #[tokio::test]
 async fn quotas_and_ports() {
     let house = House::new();
-    let limits = Limits { serverless_indexes_per_project: 2, ..Limits::default() };
+    let limits = Limits { serverless_indexes_per_project: Some(2), ..Limits::default() };
     let options = ServiceOptions { limits, ports: Some(7000..=7002), ..house.options() };
     let service = house.open_with(options).await.unwrap();
     let me = house.editor(&service).await;

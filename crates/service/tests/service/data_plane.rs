@@ -86,7 +86,7 @@ async fn sparse_and_hybrid() {
 async fn limits_at_the_edge_and_one_past() {
     let house = House::new();
     let service =
-        house.open_with(ServiceOptions { limits: Limits { namespaces_per_index: 2, ..Limits::default() }, ..house.options() }).await;
+        house.open_with(ServiceOptions { limits: Limits { namespaces_per_index: Some(2), ..Limits::default() }, ..house.options() }).await;
     let service = service.unwrap();
     let me = house.editor(&service).await;
     let host = index(&service, &me, spec("x")).await;

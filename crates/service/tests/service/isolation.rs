@@ -74,7 +74,7 @@ async fn one_name_in_two_projects() {
 #[tokio::test]
 async fn projects() {
     let house = House::new();
-    let limits = pinyon_service::Limits { projects_per_organization: 3, ..Default::default() };
+    let limits = pinyon_service::Limits { projects_per_organization: Some(3), ..Default::default() };
     let service = house.open_with(pinyon_service::ServiceOptions { limits, ..house.options() }).await.unwrap();
     let operator = house.operator();
     let other = service.create_project(&operator, project("other")).await.unwrap();

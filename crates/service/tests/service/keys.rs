@@ -130,7 +130,7 @@ async fn listing_shows_no_secret() {
 #[tokio::test]
 async fn what_a_key_may_be() {
     let house = House::new();
-    let limits = pinyon_service::Limits { api_keys_per_project: 3, ..Default::default() };
+    let limits = pinyon_service::Limits { api_keys_per_project: Some(3), ..Default::default() };
     let service = house.open_with(ServiceOptions { limits, ..house.options() }).await.unwrap();
     let operator = house.operator();
     for (name, ok) in [("", false), (&*"n".repeat(81), false), ("a\nb", false), (&*"n".repeat(80), true), ("é", true)] {

@@ -12,5 +12,7 @@ mod disk;
 mod golden;
 mod isolation;
 mod keys;
+mod payment;
 mod people;
+mod rates;
 mod rebuild;

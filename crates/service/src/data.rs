@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use pinyon_engine::{FetchAnswer, FetchPage, IndexHandle, IndexStats, ListAnswer, QueryAnswer, UpdateAck, WriteAck};
 use pinyon_model::{
-    DeleteSelector, Deployment, Error, ErrorCode, Explain, Filter, IndexRecall, ListPage, MetadataSchema, NamespaceDescription, NamespaceName, Prefix,
-    Query, Record, RecordId, Restrictions, Result, Update, UpdateTarget,
+    DeleteSelector, Deployment, Error, ErrorCode, Explain, Filter, IndexRecall, ListPage, MetadataSchema, NamespaceDescription,
+    NamespaceName, Prefix, Query, Record, RecordId, Restrictions, Result, Update, UpdateTarget,
     limits::{IDS_MAX, LIST_LIMIT_MAX, TOP_K_MAX, UPSERT_BYTES_MAX, UPSERT_RECORDS_MAX},
 };
 

@@ -84,7 +84,7 @@ async fn a_limit_is_one_for_rest_and_grpc_and_exact() {
             continue;
         }
         assert!(rest.iter().all(|r| r.status == 200) && grpc.iter().all(Result::is_ok), "{rest:?} {grpc:?}");
-        let told = "namespace '' of index films has reached its limit of 6 queries per second (namespace-queries)";
+        let told = "namespace '__default__' of index films has reached its limit of 6 queries per second (namespace-queries)";
         assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")), "{refused:?}");
         assert_eq!((&refused.json()["code"], refused.json()["message"].as_str().unwrap().contains(told)), (&json!(8), true), "{refused:?}");
         let status = refused_grpc.unwrap_err();

@@ -1,9 +1,6 @@
 //! Mail by SMTP: one connection for each message, to one server that takes it from there.
 
-use std::{
-    fmt,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::{fmt, time::Duration};
 
 use lettre::{
     Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
@@ -14,7 +11,7 @@ use lettre::{
     },
 };
 use pinyon_model::{Email, Error, Result};
-use pinyon_service::{Mail, Mailer};
+use pinyon_service::{Mail, Mailer, system_time};
 use pinyon_storage::random_bytes;
 use zeroize::Zeroizing;
 
@@ -93,7 +90,7 @@ impl Smtp {
             .from(self.from.clone())
             .to(Mailbox::new(None, to))
             .subject(mail.subject)
-            .date(UNIX_EPOCH + Duration::from_millis(mail.written_at_ms))
+            .date(system_time(mail.written_at_ms))
             .message_id(Some(format!("<{id}@{}>", self.domain)))
             .header(ContentType::TEXT_PLAIN)
             .body(mail.text)

@@ -37,6 +37,11 @@ impl Clock for SystemClock {
     }
 }
 
+/// A time in milliseconds since 1970 as libraries want it.
+pub fn system_time(ms: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(ms)
+}
+
 /// A clock that stands still until it is turned.
 #[derive(Debug, Clone, Default)]
 pub struct ManualClock(Arc<AtomicU64>);

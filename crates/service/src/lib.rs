@@ -42,7 +42,7 @@ mod user;
 
 pub use api_key::{CreatedApiKey, LastUse, NewApiKey, UsedApiKey};
 pub use check::{CheckReport, CheckedRecall, DamagedFile};
-pub use clock::{ManualClock, SystemClock};
+pub use clock::{ManualClock, SystemClock, system_time};
 pub use context::OpContext;
 pub use index::IndexRef;
 pub use invite::{Acceptance, CreatedInvite};

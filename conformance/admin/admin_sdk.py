@@ -12,8 +12,6 @@ CLIENT_ID = os.environ["PINYON_CLIENT_ID"]
 CLIENT_SECRET = os.environ["PINYON_CLIENT_SECRET"]
 VERSION = tuple(int(part) for part in importlib.metadata.version("pinecone").split(".")[:2])
 FIXED_HOSTS = ("https://login.pinecone.io", "https://api.pinecone.io")
-# What its page promises needs operations that the server answers with 501.
-UNBUILT = {"projects.delete_with_cleanup"}
 
 called = set()
 

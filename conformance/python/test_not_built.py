@@ -6,8 +6,8 @@ from sdk import refused, unique
 
 @pytest.mark.rest
 def test_collections(pc):
-    with refused(501):
-        pc.list_collections()
+    # None can be made, so there is none.
+    assert len(list(pc.list_collections())) == 0
     with refused(501):
         pc.describe_collection("none")
     with refused(501):
@@ -27,8 +27,7 @@ def test_backups(pc, dense_name):
         pc.create_backup(index_name=dense_name, backup_name="nightly")
     with refused(501):
         pc.list_backups(index_name=dense_name)
-    with refused(501):
-        pc.list_backups()
+    assert len(list(pc.list_backups())) == 0
     with refused(501):
         pc.describe_backup(backup_id=backup)
     with refused(501):

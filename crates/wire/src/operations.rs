@@ -163,7 +163,7 @@ operations! {
     CreateIndexForModel: POST "/indexes/create-for-model", V2025_01, Control Status, ControlWrite, 201, later;
     ListIndexBackups: GET "/indexes/{index_name}/backups", V2025_04, Control Status, ControlRead, 200, later;
     CreateBackup: POST "/indexes/{index_name}/backups", V2025_04, Control Status, ControlWrite, 201, later;
-    ListBackups: GET "/backups", V2025_04, Control Status, ControlRead, 200, later;
+    ListBackups: GET "/backups", V2025_04, Control Status, ControlRead, 200, built;
     DescribeBackup: GET "/backups/{backup_id}", V2025_04, Control Status, ControlRead, 200, later;
     DeleteBackup: DELETE "/backups/{backup_id}", V2025_04, Control Status, ControlWrite, 202, later;
     CreateIndexFromBackup: POST "/backups/{backup_id}/create-index", V2025_04, Control Status, ControlWrite, 202, later;
@@ -175,7 +175,7 @@ operations! {
     UpdateBackupSchedule: PATCH "/backup-schedules/{schedule_id}", V2026_07, Control Status, ControlWrite, 200, later;
     DeleteBackupSchedule: DELETE "/backup-schedules/{schedule_id}", V2026_07, Control Status, ControlWrite, 202, later;
     ListBackupScheduleHistory: GET "/backup-schedules/{schedule_id}/history", V2026_07, Control Status, ControlRead, 200, later;
-    ListCollections: GET "/collections", V2024_04, Control Status, ControlRead, 200, later;
+    ListCollections: GET "/collections", V2024_04, Control Status, ControlRead, 200, built;
     CreateCollection: POST "/collections", V2024_04, Control Status, ControlWrite, 201, later;
     DescribeCollection: GET "/collections/{collection_name}", V2024_04, Control Status, ControlRead, 200, later;
     DeleteCollection: DELETE "/collections/{collection_name}", V2024_04, Control Status, ControlWrite, 202, later;
@@ -185,7 +185,7 @@ operations! {
     ListModels: GET "/models", V2025_04, Control Status, Inference, 200, later;
     DescribeModel: GET "/models/{model_name}", V2025_04, Control Status, Inference, 200, later;
 
-    ListAssistants: GET "/assistant/assistants", V2025_01, Control Status, ControlRead, 200, later;
+    ListAssistants: GET "/assistant/assistants", V2025_01, Control Status, ControlRead, 200, built;
     CreateAssistant: POST "/assistant/assistants", V2025_01, Control Status, ControlWrite, 200, later;
     DescribeAssistant: GET "/assistant/assistants/{assistant_name}", V2025_01, Control Status, ControlRead, 200, later;
     UpdateAssistant: PATCH "/assistant/assistants/{assistant_name}", V2025_01, Control Status, ControlWrite, 200, later;

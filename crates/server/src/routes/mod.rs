@@ -1,6 +1,7 @@
 //! REST: from the table of operations to a handler and back. A handler parses, calls and renders; everything that all of
 //! them need happens here, once.
 
+mod absent;
 mod admin;
 mod credentials;
 mod indexes;
@@ -178,6 +179,7 @@ async fn handle(route: &Route, call: Call) -> Result<Answer> {
         Operation::DescribeIndex => indexes::describe(call).await,
         Operation::ConfigureIndex => indexes::configure(call).await,
         Operation::DeleteIndex => indexes::delete(call).await,
+        Operation::ListBackups | Operation::ListCollections | Operation::ListAssistants => absent::list(route, call).await,
         Operation::Explain => recall::explain(call).await,
         Operation::DescribeRecall => recall::describe(call).await,
         Operation::Upsert => vectors::upsert(call).await,

@@ -17,6 +17,8 @@ use hyper_util::{
 };
 use serde_json::{Value, json};
 
+use crate::leaks;
+
 /// The binary under test.
 pub(crate) const PINYON: &str = env!("CARGO_BIN_EXE_pinyon");
 /// Ports that one server may use.
@@ -130,6 +132,16 @@ impl Home {
     /// A new key of the first project.
     pub(crate) fn key(&self, role: &str) -> String {
         self.run(&["key", "create", "--name", role, "--role", role])
+    }
+}
+
+/// Whatever a test did: no secret that was issued in it may lie in a log or in the data directory.
+impl Drop for Home {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let found = leaks::issued_in(&[self.data(), self.path().join("log")]);
+            assert!(found.is_empty(), "secrets were left behind: {found:?}");
+        }
     }
 }
 

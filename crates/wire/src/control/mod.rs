@@ -1,11 +1,13 @@
 //! The control plane's indexes. Two families of dates speak of them in two shapes; each converts straight to and from `model`.
 
+mod absent;
 mod parts;
 mod schema;
 mod spec;
 #[cfg(test)]
 mod tests;
 
+pub use absent::{no_assistants, no_backups, no_collections};
 use pinyon_model::{Index, IndexChange, IndexSpec, Result};
 use serde::Serialize;
 

@@ -5,6 +5,7 @@
 
 mod api_key;
 mod audit_event;
+mod audit_sink;
 mod deployment;
 mod email;
 mod error;
@@ -37,6 +38,7 @@ mod vector;
 
 pub use api_key::{ApiKey, ApiKeyChange, PreviousSecret};
 pub use audit_event::{AuditActor, AuditEvent, AuditOutcome};
+pub use audit_sink::{AuditSink, AuditSinkSettings, AuditSinkState, AwsRegion, BucketPath, DeliveryInterval, ExternalId, RoleArn};
 pub use deployment::{DedicatedCapacity, Deployment, ReadCapacity, ReadCapacityChange};
 pub use email::Email;
 pub use error::{Error, ErrorCode, Result};

@@ -46,7 +46,7 @@ const MAGIC: &[u8; 8] = b"PinyFrm\0";
 const FORMAT: u16 = 1;
 const TAGGED: usize = 144;
 const SUMMED: usize = 172;
-const SECTOR: usize = 512;
+pub(crate) const SECTOR: usize = 512;
 const ALIGN: usize = 16;
 
 /// The plain header of a frame file.

@@ -255,6 +255,13 @@ pub(crate) fn read_exact_at(file: &File, path: impl FnOnce() -> PathBuf, offset:
     }
 }
 
+/// The first bytes of a file, at most `len`.
+pub(crate) fn read_prefix(path: &Path, len: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(len);
+    let read = File::open(path).and_then(|file| file.take(len as u64).read_to_end(&mut bytes));
+    read.map(|_| bytes).map_err(|e| io_error("read", path, e))
+}
+
 /// The whole file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|e| io_error("read", path, e))

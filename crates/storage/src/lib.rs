@@ -28,7 +28,7 @@ pub use data_key::{DataKey, KeyId, Mac, NotAuthentic};
 pub use error::{Result, StorageError};
 pub use key_store::KeyStore;
 pub use local::LocalStore;
-pub use log::{Log, LogCheck, LogKind, LogOptions};
+pub use log::{Log, LogCheck, LogKind, LogOptions, LogPart, LogReader};
 pub use memory::{BlobFault, BlobOp, MemoryStore};
 pub use root_key::RootKey;
 pub use sealed::{ChunkSize, NamedObject, ObjectKind, SealedObject, SealedReader, SealedStore, SealedWriter};

@@ -11,6 +11,7 @@
 //! **Chain.** The newest file with a header names the one before it, and so on back to the first that is left. Files off that chain
 //! hold nothing that was acknowledged.
 
+mod reader;
 mod scan;
 mod writer;
 
@@ -24,6 +25,7 @@ use bytes::Bytes;
 use pinyon_model::Lsn;
 
 use crate::{DataKey, Purpose, Result, Space, StorageError, fs};
+pub use reader::{LogPart, LogReader};
 use writer::Writer;
 
 /// What a log holds; part of what its frames are sealed for.
@@ -115,6 +117,15 @@ impl Log {
     /// is large and all of it is dead, an empty one takes its place.
     pub async fn trim(&mut self, upto: Lsn) -> Result<()> {
         self.run(move |writer| writer.trim(upto)).await
+    }
+
+    /// Ends the newest file: the next append begins another, so that trimming has whole files to delete.
+    pub async fn roll(&mut self) -> Result<()> {
+        self.run(|writer| {
+            writer.roll();
+            Ok(())
+        })
+        .await
     }
 
     async fn run<T: Send + 'static>(&mut self, act: impl FnOnce(&mut Writer) -> Result<T> + Send + 'static) -> Result<T> {

@@ -77,13 +77,17 @@ impl Writer {
         let bytes = frames.iter().map(|f| frame::framed_len(f.len()) as u64).sum::<u64>() + frame::HEADER as u64;
         self.options.space.take(bytes, purpose)?;
         if self.current.as_ref().is_some_and(|c| c.end >= ROLL_BYTES) {
-            self.before = self.current.take().map(|c| c.path);
+            self.roll();
         }
         if let Err(error) = self.write(frames) {
             self.close_refused();
             return Err(error);
         }
         Ok(self.last)
+    }
+
+    pub(super) fn roll(&mut self) {
+        self.before = self.current.take().map(|c| c.path).or(self.before.take());
     }
 
     /// Begins a file whose header says that what was just refused does not count: its bytes may all be there, and a restart would
@@ -224,7 +228,7 @@ impl Writer {
         self.refuse_fenced()?;
         let dead = |file: &LogFile| file.held.is_none_or(|h| h.last <= upto);
         if self.files.last().is_some_and(|f| f.bytes > REPLACE_BYTES && f.held.is_some() && dead(f)) && self.last <= upto {
-            self.before = self.current.take().map(|c| c.path).or(self.before.take());
+            self.roll();
             self.write(&[])?;
         }
         let newest = self.files.iter().rposition(|f| f.held.is_some()).unwrap_or(0);

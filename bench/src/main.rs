@@ -7,6 +7,7 @@ mod bandwidth;
 mod client;
 mod codes;
 mod compare;
+mod control;
 mod derive;
 mod idle;
 mod kernels;
@@ -62,6 +63,8 @@ enum Bench {
     Compare(compare::Settings),
     /// Searches over a real set through a server, by gRPC and by REST
     Wire(wire::Settings),
+    /// What an entry in the audit log costs, beside the disk's fsync
+    Control(control::Settings),
     /// Makes sets of vectors out of another one
     Derive(derive::Settings),
     /// How many vectors a server takes in a second, durable and sealed, by gRPC and by REST
@@ -97,6 +100,7 @@ fn run(bench: Bench) -> Result<(), Failure> {
         Bench::Sparse(settings) => on_one_thread(sparse::run(&settings)),
         Bench::Compare(settings) => on_one_thread(compare::run(&settings)),
         Bench::Wire(settings) => wire::run(&settings),
+        Bench::Control(settings) => on_one_thread(control::run(&settings)),
         Bench::Derive(settings) => derive::run(&settings),
         Bench::Upsert(settings) => on_one_thread(upsert::run(&settings)),
         Bench::Namespaces(settings) => on_one_thread(namespaces::run(&settings)),

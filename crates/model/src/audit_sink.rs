@@ -162,9 +162,8 @@ fn is_bucket_path(text: &str) -> bool {
         && !["..", ".-", "-."].iter().any(|pair| bucket.contains(pair))
         // What reads as an address could be taken for one.
         && !bytes.iter().all(|&b| b.is_ascii_digit() || b == b'.');
-    let part = |p: &str| {
-        !p.is_empty() && p != "." && p != ".." && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"!_.*'()-=".contains(&b))
-    };
+    let part =
+        |p: &str| !p.is_empty() && p != "." && p != ".." && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"!_.*'()-=".contains(&b));
     is_bucket && folder.is_none_or(|f| f.len() <= 512 && f.split('/').all(part))
 }
 
@@ -185,8 +184,11 @@ mod tests {
 
     #[test]
     fn roles() {
-        for good in ["arn:aws:iam::123456789012:role/a", "arn:aws-cn:iam::000000000000:role/team/x+=,.@_-", "arn:aws-us-gov:iam::123456789012:role/r"]
-        {
+        for good in [
+            "arn:aws:iam::123456789012:role/a",
+            "arn:aws-cn:iam::000000000000:role/team/x+=,.@_-",
+            "arn:aws-us-gov:iam::123456789012:role/r",
+        ] {
             assert_eq!(RoleArn::new(good).unwrap().as_str(), good);
         }
         for bad in [
@@ -216,8 +218,31 @@ mod tests {
         assert!(BucketPath::new(&format!("abc/{}", "d".repeat(512))).is_ok());
         let long = format!("abc/{}", "d".repeat(513));
         for bad in [
-            "", "ab", "Abc", "a_b", "-abc", "abc-", "a..b", "a.-b", "127.0.0.1", "169.254.169.254", "abc/", "abc//d", "abc/../d", "abc/./d",
-            "abc/d/", "abc#d", "abc@evil.com", "abc:80", "abc?x", "abc/d e", "abc/d%2f", "abc/é", "abc\\d", &long, &"b".repeat(64),
+            "",
+            "ab",
+            "Abc",
+            "a_b",
+            "-abc",
+            "abc-",
+            "a..b",
+            "a.-b",
+            "127.0.0.1",
+            "169.254.169.254",
+            "abc/",
+            "abc//d",
+            "abc/../d",
+            "abc/./d",
+            "abc/d/",
+            "abc#d",
+            "abc@evil.com",
+            "abc:80",
+            "abc?x",
+            "abc/d e",
+            "abc/d%2f",
+            "abc/é",
+            "abc\\d",
+            &long,
+            &"b".repeat(64),
         ] {
             assert!(BucketPath::new(bad).is_err(), "{bad}");
         }
@@ -228,7 +253,9 @@ mod tests {
         for good in ["us-east-1", "eu-central-2", "us-gov-west-1", "ap-southeast-10", "cn-north-1"] {
             assert!(AwsRegion::new(good).is_ok(), "{good}");
         }
-        for bad in ["", "us", "us-east", "US-EAST-1", "us-east-1.evil.com", "us-east-1/", "us-east-1#", "a-b-1", "us-east-123", "us--east-1"] {
+        for bad in
+            ["", "us", "us-east", "US-EAST-1", "us-east-1.evil.com", "us-east-1/", "us-east-1#", "a-b-1", "us-east-123", "us--east-1"]
+        {
             assert!(AwsRegion::new(bad).is_err(), "{bad}");
         }
         assert!(AwsRegion::new(AwsRegion::default_region().as_str()).is_ok());

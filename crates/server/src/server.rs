@@ -8,9 +8,11 @@ use std::{
     time::Duration,
 };
 
-use pinyon_cloud::Smtp;
+use pinyon_cloud::{AwsAuditBucket, Smtp};
 use pinyon_model::{Error, ErrorCode};
-use pinyon_service::{AuthMode, Clock, CreatedApiKey, DataPlaneAudit, InviteMail, RootKey, Service, ServiceOptions, SystemClock};
+use pinyon_service::{
+    AuditDelivery, AuthMode, Clock, CreatedApiKey, DataPlaneAudit, InviteMail, RootKey, Service, ServiceOptions, SystemClock,
+};
 use tokio::{
     sync::SetOnce,
     time::{MissedTickBehavior, interval},
@@ -18,7 +20,7 @@ use tokio::{
 
 use crate::{
     app::App,
-    config::{AuditRecords, ConfigError, DataPlace, HostSettings, MailSettings, Mode, Settings, TlsSettings},
+    config::{AuditRecords, AuditSettings, ConfigError, DataPlace, HostSettings, MailSettings, Mode, Settings, TlsSettings},
     hosts::Hosts,
     listen::{Certificate, CertificateFiles, Connections, Handler, Listeners, make_self_signed},
     operator::{self, RootKeyFile},
@@ -102,7 +104,7 @@ impl Server {
             tls,
             limits,
             key_dir,
-            audit_records,
+            audit,
             viewers_infer,
             audit_key_use,
             mail,
@@ -133,10 +135,13 @@ impl Server {
             options.key_dir = key_dir.clone();
             options.viewers_infer = viewers_infer;
             options.audit_key_use = audit_key_use;
-            options.data_plane_audit = match audit_records {
+            options.data_plane_audit = match audit.records {
                 AuditRecords::Off => DataPlaneAudit::Off,
                 AuditRecords::Writes => DataPlaneAudit::Writes,
+                AuditRecords::All => DataPlaneAudit::All,
             };
+            options.audit_retention_days = audit.retention_days;
+            options.audit_delivery = Some(audit_delivery(&audit, &clock));
             options.engine = engine.clone();
             options.limits = quotas.clone();
             options.invite_mail = invite_mail.clone();
@@ -264,6 +269,15 @@ fn load_certificate(
     };
     let certificate = Certificate::load(cert, key).map_err(|e| StartError::Io("certificate".into(), e))?;
     Ok((Some(certificate), authority))
+}
+
+/// Where audit events go for the organizations that ask for it: buckets of their own, in the words of Pinecone's.
+fn audit_delivery(audit: &AuditSettings, clock: &Arc<dyn Clock>) -> AuditDelivery {
+    AuditDelivery {
+        bucket: Arc::new(AwsAuditBucket::new(audit.endpoints.clone(), Arc::clone(clock))),
+        print: pinyon_wire::audit_event,
+        endpoints: audit.endpoints.to_string(),
+    }
 }
 
 /// Puts the first start's API key into a file that only its owner can read.

@@ -132,5 +132,8 @@ actions! {
     write ExportRootKey Operate "read" "root-key";
     read Check Operate "read" "installation";
     write RebuildCatalog Operate "update" "catalog";
+    read DescribeAuditSink OrganizationWrite "read" "audit-log";
+    write PutAuditSink OrganizationWrite "update" "audit-log";
+    write DeleteAuditSink OrganizationWrite "delete" "audit-log";
     read ReadAuditLog Operate "read" "audit-log";
 }

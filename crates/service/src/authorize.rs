@@ -2,8 +2,6 @@
 //! makes one. What it refuses is in the audit log before the caller hears of it; what it allows and is no read carries an open
 //! record that has to be closed with the outcome, and that says so itself when it is dropped.
 
-use std::sync::Arc;
-
 use pinyon_model::{
     AuditEvent, AuditOutcome, Error, ErrorCode, NamespaceName, OrganizationId, Permission, PermissionSet, Plane, Principal, ProjectId,
     Result,
@@ -222,7 +220,7 @@ impl<T> Authorized<T> {
 /// An audit record whose outcome is not known yet.
 struct OpenRecord {
     event: AuditEvent,
-    audit: Arc<Audit>,
+    audit: Audit,
     closed: bool,
 }
 
@@ -254,13 +252,17 @@ impl Service {
             self.audit().refuse(event).await?;
             return Err(error);
         }
-        let is_data_write = matches!(action.permission(place), Permission::DataWrite);
-        let silent = action.is_read() || (is_data_write && self.data_plane_audit() == DataPlaneAudit::Off);
+        let silent = match (action, action.permission(place)) {
+            (Action::Unbuilt(_), _) => true,
+            (_, Permission::DataWrite) => self.data_plane_audit() == DataPlaneAudit::Off,
+            (_, Permission::DataRead) => self.data_plane_audit() != DataPlaneAudit::All,
+            _ => action.is_read(),
+        };
         let record = if silent {
             None
         } else {
             self.audit().check_writable().await?;
-            Some(OpenRecord { event: self.event(ctx, action, &resource), audit: Arc::clone(self.audit()), closed: false })
+            Some(OpenRecord { event: self.event(ctx, action, &resource), audit: self.audit().clone(), closed: false })
         };
         Ok(Authorized { resource, record })
     }

@@ -100,9 +100,9 @@ impl CheckReport {
     }
 
     async fn look_at_audit(&mut self, audit: &Audit) {
-        let (entries, damaged) = audit.check().await;
-        self.audit_events = entries;
-        self.damaged.extend(damaged);
+        let report = audit.check().await;
+        self.audit_events = report.entries;
+        self.damaged.extend(report.damaged);
     }
 
     /// When keys were used.

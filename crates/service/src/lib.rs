@@ -6,6 +6,8 @@
 mod action;
 mod api_key;
 mod audit;
+mod audit_delivery;
+mod audit_sink;
 mod authenticate;
 mod authorize;
 mod catalog;
@@ -41,6 +43,9 @@ mod token;
 mod user;
 
 pub use api_key::{CreatedApiKey, LastUse, NewApiKey, UsedApiKey};
+pub use audit::AuditReport;
+pub use audit_delivery::{AuditBucket, AuditDelivery};
+pub use audit_sink::AUDIT_ACCESS_TEST;
 pub use check::{CheckReport, CheckedRecall, DamagedFile};
 pub use clock::{ManualClock, SystemClock, system_time};
 pub use context::OpContext;
@@ -49,6 +54,7 @@ pub use invite::{Acceptance, CreatedInvite};
 pub use limits::{LimitPreset, Limits};
 pub use login::SignIn;
 pub use mail::{InviteMail, Mail, Mailer};
+pub use operator::{AuditFrom, AuditMark, AuditPage};
 pub use options::{AuthMode, DataPlaneAudit, PortCheck, ServiceOptions};
 pub use password::Password;
 pub use permissions::{Decision, EffectivePermissions, PermissionQuestion};

@@ -3,7 +3,7 @@ use std::{fmt, ops::RangeInclusive, path::PathBuf, sync::Arc};
 use pinyon_engine::EngineSettings;
 use pinyon_storage::RootKey;
 
-use crate::{InviteMail, Limits};
+use crate::{AuditDelivery, InviteMail, Limits};
 
 /// Which API keys are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,6 +23,19 @@ pub enum DataPlaneAudit {
     Off,
     /// Every write, before its answer.
     Writes,
+    /// Every write and every read, before its answer: what cannot be recorded is not answered.
+    All,
+}
+
+impl DataPlaneAudit {
+    /// As the settings spell it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DataPlaneAudit::Off => "off",
+            DataPlaneAudit::Writes => "writes",
+            DataPlaneAudit::All => "all",
+        }
+    }
 }
 
 /// Looks whether a port is free.
@@ -52,6 +65,12 @@ pub struct ServiceOptions {
     pub data_plane_audit: DataPlaneAudit,
     /// Whether the audit log tells of the use of API keys: by key and address, once an hour.
     pub audit_key_use: bool,
+    /// Days after which the audit log's entries may go; none keeps them for ever.
+    pub audit_retention_days: Option<u32>,
+    /// What takes audit events elsewhere, for the organizations that ask for it.
+    pub audit_delivery: Option<AuditDelivery>,
+    /// Whether this is a server, which keeps and delivers the audit log and records its settings; a command does not.
+    pub serves: bool,
     /// Whether who may read records may also embed and rerank. Pinecone's older pages deny it, its newer ones allow it.
     pub viewers_infer: bool,
     /// How invites are sent; without it whoever makes one is told what accepts it.
@@ -73,6 +92,9 @@ impl ServiceOptions {
             engine: EngineSettings::default(),
             data_plane_audit: DataPlaneAudit::default(),
             audit_key_use: true,
+            audit_retention_days: Some(90),
+            audit_delivery: None,
+            serves: true,
             viewers_infer: false,
             invite_mail: None,
         }

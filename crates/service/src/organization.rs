@@ -156,6 +156,7 @@ fn plan_delete(tables: &Tables, id: OrganizationId) -> Result<(Organization, Vec
     let users = tables.users.values().filter(|u| of_it(u.stored.info.organization_id)).map(|u| NounId::User(u.stored.info.id));
     let accounts = tables.service_accounts.values().filter(|a| of_it(a.stored.info.organization_id));
     let accounts = accounts.map(|a| NounId::ServiceAccount(a.stored.info.id));
-    let all = bindings.chain(invites).chain(users).chain(accounts).chain([NounId::Organization(id)]);
+    let sink = tables.audit_sinks.contains_key(&id).then_some(NounId::AuditSink(id));
+    let all = bindings.chain(invites).chain(users).chain(accounts).chain(sink).chain([NounId::Organization(id)]);
     Ok((organization, all.map(Change::Delete).collect()))
 }

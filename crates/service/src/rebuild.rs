@@ -8,7 +8,8 @@ use std::{
 
 use pinyon_engine::Clock;
 use pinyon_model::{
-    AuditOutcome, Error, ErrorCode, IndexId, IndexName, Organization, OrganizationId, Principal, Project, ProjectId, Result, Role,
+    AuditEvent, AuditOutcome, Error, ErrorCode, IndexId, IndexName, Organization, OrganizationId, Principal, Project, ProjectId, Result,
+    Role,
 };
 use pinyon_storage::{Purpose, PutMode, StorageError};
 
@@ -184,9 +185,14 @@ impl Service {
 
     /// The indexes that the audit log says were successfully created or deleted.
     async fn indexes_in_audit(&self, action: &str) -> Result<BTreeSet<IndexId>> {
-        let events = self.audit().events().await?;
-        let done = events.iter().filter(|e| e.resource_type == "index" && e.action == action && e.outcome == AuditOutcome::Success);
-        Ok(done.flat_map(|e| &e.parameters).filter(|(key, _)| key == "index_id").filter_map(|(_, id)| IndexId::parse(id).ok()).collect())
+        let mut found = BTreeSet::new();
+        let look = |e: &AuditEvent| {
+            if e.resource_type == "index" && e.action == action && e.outcome == AuditOutcome::Success {
+                found.extend(e.parameters.iter().filter(|(key, _)| key == "index_id").filter_map(|(_, id)| IndexId::parse(id).ok()));
+            }
+        };
+        self.audit().for_each(look).await?;
+        Ok(found)
     }
 
     /// Ends deletions that were cut short and creations that were never answered for. What is younger than a day and has a descriptor

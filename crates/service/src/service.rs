@@ -16,6 +16,7 @@ use crate::{
     AuthMode, CreatedApiKey, DataPlaneAudit, InviteMail, Limits, NewApiKey, OpContext, PortCheck, ServiceOptions,
     api_key::{UseLog, bind_key},
     audit::{self, Audit},
+    audit_delivery::Deliveries,
     authorize::{Action, Authorized, Installation},
     catalog::{self, Catalog, Change, Defaults, Noun, StoredApiKey, Tables},
     index::StoredIndex,
@@ -37,11 +38,15 @@ const TOKEN_KEY: &str = "access-tokens";
 const TOKEN: &str = "access token";
 /// How often counted refusals are looked through.
 const TICK_MS: u64 = 10_000;
+/// How often old entries of the audit log are looked for.
+const RETENTION_EVERY_MS: u64 = 10 * 60 * 1_000;
+/// How often it is looked which audit sinks are due.
+const DELIVERY_TICK_MS: u64 = 1_000;
 
 /// One data directory, opened: everything that can be asked of it.
 pub struct Service {
     store: Store,
-    audit: Arc<Audit>,
+    audit: Audit,
     catalog: Catalog,
     engine: Engine,
     secret_hasher: Mac,
@@ -58,11 +63,13 @@ pub struct Service {
     ports: Option<RangeInclusive<u16>>,
     port_is_free: Option<PortCheck>,
     data_plane_audit: DataPlaneAudit,
+    audit_retention_days: Option<u32>,
+    deliveries: Deliveries,
     viewers_infer: bool,
     audits_key_use: bool,
     use_log: UseLog,
     bootstrap: Mutex<Option<CreatedApiKey>>,
-    ticker: Mutex<Option<JoinHandle<()>>>,
+    jobs: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Service {
@@ -70,6 +77,7 @@ impl Service {
     /// what a deletion that was cut short left behind. `FailedPrecondition` when another process has it, the root key is another, or
     /// the catalog is gone or older than the audit log knows; `DataLoss`, naming the file, when it is damaged.
     pub async fn open(options: ServiceOptions, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+        let serves = options.serves;
         let service = Arc::new(Self::assemble(options, clock).await?);
         if service.catalog.default_project().is_none() {
             service.bootstrap("default").await?;
@@ -78,8 +86,15 @@ impl Service {
         service.assign_ports().await?;
         service.sweep().await?;
         service.read_key_use().await;
-        let ticker = tokio::spawn(tick(Arc::downgrade(&service), Arc::clone(&service.clock)));
-        *lock(&service.ticker) = Some(ticker);
+        if serves {
+            service.record_settings().await?;
+        }
+        let jobs = [
+            Some(tokio::spawn(tick(Arc::downgrade(&service), Arc::clone(&service.clock)))),
+            serves.then(|| tokio::spawn(keep_audit(Arc::downgrade(&service), Arc::clone(&service.clock)))),
+            serves.then(|| tokio::spawn(deliver(Arc::downgrade(&service), Arc::clone(&service.clock)))),
+        ];
+        lock(&service.jobs).extend(jobs.into_iter().flatten());
         Ok(service)
     }
 
@@ -135,7 +150,7 @@ impl Service {
             Engine::open(Arc::clone(store.blobs()), store.path().to_owned(), keys, Arc::clone(&clock), options.engine.clone()).await?;
         Ok(Self {
             store,
-            audit: Arc::new(audit),
+            audit,
             catalog,
             engine,
             secret_hasher,
@@ -152,11 +167,13 @@ impl Service {
             ports: options.ports,
             port_is_free: options.port_is_free,
             data_plane_audit: options.data_plane_audit,
+            audit_retention_days: options.audit_retention_days,
+            deliveries: Deliveries::new(options.audit_delivery),
             viewers_infer: options.viewers_infer,
             audits_key_use: options.audit_key_use,
             use_log: UseLog::default(),
             bootstrap: Mutex::new(None),
-            ticker: Mutex::new(None),
+            jobs: Mutex::default(),
         })
     }
 
@@ -177,9 +194,7 @@ impl Service {
 
     /// Ends background work and writes what is still counted. Everything acknowledged is durable without it.
     pub async fn close(&self) {
-        if let Some(ticker) = lock(&self.ticker).take() {
-            ticker.abort();
-        }
+        lock(&self.jobs).drain(..).for_each(|job| job.abort());
         if let Err(error) = self.record_key_use().await {
             tracing::warn!(%error, "the last uses of API keys are not in the audit log");
         }
@@ -298,7 +313,7 @@ impl Service {
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }
-    pub(crate) fn audit(&self) -> &Arc<Audit> {
+    pub(crate) fn audit(&self) -> &Audit {
         &self.audit
     }
     pub(crate) fn catalog(&self) -> &Catalog {
@@ -357,6 +372,12 @@ impl Service {
     pub(crate) fn ports(&self) -> Option<&RangeInclusive<u16>> {
         self.ports.as_ref()
     }
+    pub(crate) fn deliveries(&self) -> &Deliveries {
+        &self.deliveries
+    }
+    pub(crate) fn audit_retention_days(&self) -> Option<u32> {
+        self.audit_retention_days
+    }
     pub(crate) fn data_plane_audit(&self) -> DataPlaneAudit {
         self.data_plane_audit
     }
@@ -401,6 +422,30 @@ async fn tick(service: Weak<Service>, clock: Arc<dyn Clock>) {
         if let Err(error) = recorded {
             tracing::error!(%error, folder = audit::FOLDER, "the audit log cannot be written");
         }
+    }
+}
+
+/// Drops entries whose time is over, for as long as the service lives.
+async fn keep_audit(service: Weak<Service>, clock: Arc<dyn Clock>) {
+    loop {
+        {
+            let Some(service) = service.upgrade() else { return };
+            if let Err(error) = service.retain_audit().await {
+                tracing::error!(%error, folder = audit::FOLDER, "old entries of the audit log are not dropped");
+            }
+        }
+        clock.wait_ms(RETENTION_EVERY_MS).await;
+    }
+}
+
+/// Delivers what is due, for as long as the service lives.
+async fn deliver(service: Weak<Service>, clock: Arc<dyn Clock>) {
+    loop {
+        {
+            let Some(service) = service.upgrade() else { return };
+            service.deliver_due();
+        }
+        clock.wait_ms(DELIVERY_TICK_MS).await;
     }
 }
 

@@ -88,6 +88,7 @@ pub fn configure_index_json(bytes: &[u8]) {
 
 /// Each body of the admin plane.
 pub fn admin_json(bytes: &[u8]) {
+    let _ = admin::put_audit_sink(bytes);
     let _ = admin::create_project(bytes);
     let _ = admin::update_project(bytes);
     let _ = admin::update_organization(bytes);

@@ -246,6 +246,9 @@ operations! {
     UpdateBoundedApiKey: PATCH "/pinyon/v1/api-keys/{api_key_id}", V2024_04, Admin Status, ProjectWrite, 200, built;
     RotateApiKey: POST "/pinyon/v1/api-keys/{api_key_id}/rotate", V2024_04, Admin Status, ProjectWrite, 200, built;
     DescribePermissions: GET "/pinyon/v1/principals/{principal_type}/{principal_id}/permissions", V2024_04, Admin Status, ProjectRead, 200, built;
+    DescribeAuditSink: GET "/pinyon/v1/organizations/{organization_id}/audit-log", V2024_04, Admin Status, OrganizationWrite, 200, built;
+    PutAuditSink: PUT "/pinyon/v1/organizations/{organization_id}/audit-log", V2024_04, Admin Status, OrganizationWrite, 200, built;
+    DeleteAuditSink: DELETE "/pinyon/v1/organizations/{organization_id}/audit-log", V2024_04, Admin Status, OrganizationWrite, 200, built;
 
     Explain: POST "/pinyon/v1/indexes/{index_name}/explain", V2024_04, Control Status, DataRead, 200, built;
     DescribeRecall: GET "/pinyon/v1/indexes/{index_name}/recall", V2024_04, Control Status, DataRead, 200, built;

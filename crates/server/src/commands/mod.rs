@@ -1,5 +1,6 @@
 //! The commands of `pinyon`.
 
+mod audit;
 mod banner;
 mod demo;
 mod operate;

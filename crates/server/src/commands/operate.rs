@@ -6,7 +6,7 @@ use pinyon_service::{Clock, RebuildReport, RootKey, Service, ServiceOptions, Sys
 use zeroize::Zeroizing;
 
 use super::{
-    Failure, password,
+    Failure, audit, password,
     show::{say, show},
 };
 use crate::{
@@ -28,16 +28,27 @@ pub(super) async fn run(command: Command, file: ServerArgs, folders: &Folders) -
         Command::ServiceAccount(command) => service_account(command),
         Command::Role(command) => role(command),
         Command::User(command) => user(command)?,
-        Command::Audit(command) => audit(command),
+        Command::Audit(AuditCommand::Tail { lines, follow, operate }) => {
+            return audit::entries(place(operate.data, file, folders)?, Some(lines), follow, operate.json).await;
+        }
+        Command::Audit(AuditCommand::Export { operate }) => {
+            return audit::entries(place(operate.data, file, folders)?, None, false, true).await;
+        }
+        Command::Audit(AuditCommand::Verify { operate }) => (operator::Command::VerifyAudit, operate),
+        Command::Audit(AuditCommand::Sink(command)) => audit::sink(command),
         Command::Serve(_) | Command::Dev(_) | Command::Demo(_) => return Err(ConfigError::new("not a command on a data directory").into()),
     };
     let place = place(operate.data, file, folders)?;
     let order = operator::Order { organization: operate.org, command };
-    let output = match operator::send(&place.data_dir, &order).await {
-        Some(answered) => answered?,
-        None => offline(&place, order).await?,
-    };
-    Ok(show(output, operate.json)?)
+    Ok(show(ask(&place, order).await?, operate.json)?)
+}
+
+/// Through the running server, else on the directory itself.
+pub(super) async fn ask(place: &Place, order: operator::Order) -> Result<Output, Failure> {
+    match operator::send(&place.data_dir, &order).await {
+        Some(answered) => Ok(answered?),
+        None => offline(place, order).await,
+    }
 }
 
 fn key(command: KeyCommand) -> Result<(operator::Command, OperateArgs), Failure> {
@@ -99,14 +110,6 @@ fn service_account(command: ServiceAccountCommand) -> (operator::Command, Operat
     }
 }
 
-fn audit(command: AuditCommand) -> (operator::Command, OperateArgs) {
-    match command {
-        AuditCommand::Tail { lines, operate } => (operator::Command::AuditEvents { last: Some(lines) }, operate),
-        AuditCommand::Export { operate } => (operator::Command::AuditEvents { last: None }, OperateArgs { json: true, ..operate }),
-        AuditCommand::Verify { operate } => (operator::Command::VerifyAudit, operate),
-    }
-}
-
 fn role(command: RoleCommand) -> (operator::Command, OperateArgs) {
     match command {
         RoleCommand::List { principal, project, role, operate } => (operator::Command::ListRoles { principal, project, role }, operate),
@@ -119,7 +122,7 @@ fn role(command: RoleCommand) -> (operator::Command, OperateArgs) {
 }
 
 /// A data directory and its root key.
-struct Place {
+pub(super) struct Place {
     data_dir: PathBuf,
     key_dir: Option<PathBuf>,
     root_key: RootKeyFile,
@@ -145,7 +148,7 @@ impl Place {
 
     fn options(&self) -> impl Fn(RootKey) -> ServiceOptions {
         let (dir, key_dir) = (self.data_dir.clone(), self.key_dir.clone());
-        move |key| ServiceOptions { key_dir: key_dir.clone(), ..ServiceOptions::new(dir.clone(), key) }
+        move |key| ServiceOptions { key_dir: key_dir.clone(), serves: false, ..ServiceOptions::new(dir.clone(), key) }
     }
 }
 

@@ -14,10 +14,6 @@ pub(super) fn show(output: Output, json: bool) -> std::io::Result<ExitCode> {
         Output::AuditVerified { damaged, .. } if !damaged.is_empty() => ExitCode::from(2),
         _ => ExitCode::SUCCESS,
     };
-    if let (Output::AuditEvents { events }, true) = (&output, json) {
-        events.iter().try_for_each(|event| say(&format!("{event}\n")))?;
-        return Ok(code);
-    }
     if json {
         let mut line = Zeroizing::new(serde_json::to_string(&output)?);
         line.push('\n');
@@ -108,8 +104,12 @@ pub(super) fn show(output: Output, json: bool) -> std::io::Result<ExitCode> {
         }
         Output::PasswordSet { user } => say(&format!("{} has a new password, and no session any more\n", user.email))?,
         Output::UserDeleted { id } => say(&format!("User {id} is gone, with every role\n"))?,
-        Output::AuditEvents { events } => say(&table(["TIME", "WHO", "ACTION", "WHAT", "RESULT"], events.iter().map(audit_row)))?,
-        Output::AuditVerified { entries, damaged } => {
+        Output::AuditEvents { events, .. } => say(&audit_lines(&events, true))?,
+        Output::AuditSink { sink } => say_fields(&sink)?,
+        Output::AuditVerified { entries, dropped, damaged } => {
+            if dropped > 0 {
+                say(&format!("{dropped} older entries were dropped when their time was over\n"))?;
+            }
             for (file, what) in &damaged {
                 say(&format!("damaged  {file}: {what}\n"))?;
             }
@@ -119,6 +119,28 @@ pub(super) fn show(output: Output, json: bool) -> std::io::Result<ExitCode> {
         Output::Checked { report } => say_report(&report)?,
     }
     Ok(code)
+}
+
+/// Entries of the audit log, for people.
+pub(super) fn audit_lines(events: &[String], heading: bool) -> String {
+    let rows = events.iter().map(|line| audit_row(&serde_json::from_str(line).unwrap_or_default()));
+    if heading {
+        return table(["TIME", "WHO", "ACTION", "WHAT", "RESULT"], rows);
+    }
+    rows.fold(String::new(), |out, row| out + row.join("  ").trim_end() + "\n")
+}
+
+/// An object's fields, a line each.
+fn say_fields(object: &Value) -> std::io::Result<()> {
+    for (name, value) in object.as_object().into_iter().flatten() {
+        match value {
+            Value::Object(_) => say_fields(value)?,
+            Value::String(text) => say(&format!("{name}: {text}\n"))?,
+            Value::Null => {}
+            other => say(&format!("{name}: {other}\n"))?,
+        }
+    }
+    Ok(())
 }
 
 /// An entry of the audit log for people.

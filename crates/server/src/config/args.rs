@@ -165,6 +165,15 @@ pub(crate) struct ServerArgs {
     /// What of reads and writes of records is audited, beside refusals [default: off]
     #[arg(long, env = "PINYON_AUDIT_RECORDS", value_enum)]
     pub(crate) audit_records: Option<AuditRecords>,
+    /// Days after which entries of the audit log may go; 0 keeps them for ever [default: 90]
+    #[arg(long, env = "PINYON_AUDIT_RETENTION_DAYS", value_name = "DAYS")]
+    pub(crate) audit_retention_days: Option<u32>,
+    /// Where organizations' roles are assumed, for their audit logs, instead of AWS: http://HOST:PORT
+    #[arg(long, env = "PINYON_AUDIT_STS_ENDPOINT", value_name = "URL")]
+    pub(crate) audit_sts_endpoint: Option<String>,
+    /// Where the buckets of their audit logs are, instead of AWS: http://HOST:PORT
+    #[arg(long, env = "PINYON_AUDIT_S3_ENDPOINT", value_name = "URL")]
+    pub(crate) audit_s3_endpoint: Option<String>,
     /// Whether roles that read records, and write none, may embed and rerank too: Pinecone's pages disagree [default: false]
     #[arg(long, env = "PINYON_VIEWERS_INFER", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     pub(crate) viewers_infer: Option<bool>,
@@ -215,6 +224,8 @@ pub(crate) enum AuditRecords {
     Off,
     /// Every write, before its answer.
     Writes,
+    /// Every write and every read, before its answer.
+    All,
 }
 
 /// Whose numbers limit what an organization may have and do.
@@ -321,6 +332,9 @@ impl ServerArgs {
             shutdown_timeout,
             cache,
             audit_records,
+            audit_retention_days,
+            audit_sts_endpoint,
+            audit_s3_endpoint,
             viewers_infer,
             audit_key_use,
             limits,
@@ -358,6 +372,9 @@ impl ServerArgs {
             shutdown_timeout: shutdown_timeout.or(file.shutdown_timeout),
             cache: cache.or(file.cache),
             audit_records: audit_records.or(file.audit_records),
+            audit_retention_days: audit_retention_days.or(file.audit_retention_days),
+            audit_sts_endpoint: audit_sts_endpoint.or(file.audit_sts_endpoint),
+            audit_s3_endpoint: audit_s3_endpoint.or(file.audit_s3_endpoint),
             viewers_infer: viewers_infer.or(file.viewers_infer),
             audit_key_use: audit_key_use.or(file.audit_key_use),
             limits: limits.or(file.limits),

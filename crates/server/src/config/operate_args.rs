@@ -331,6 +331,9 @@ pub(crate) enum AuditCommand {
         /// How many
         #[arg(short = 'n', long, default_value_t = 20)]
         lines: u64,
+        /// Go on with those to come, until Ctrl-C
+        #[arg(short, long)]
+        follow: bool,
         #[command(flatten)]
         operate: OperateArgs,
     },
@@ -341,6 +344,54 @@ pub(crate) enum AuditCommand {
     },
     /// Hold every entry against the one before it; status 2 if the log is not what was written
     Verify {
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Deliver an organization's audit events to a bucket of its own
+    #[command(subcommand)]
+    Sink(AuditSinkCommand),
+}
+
+/// `pinyon audit sink …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditSinkCommand {
+    /// Show where events go, how many are pending and what went wrong last
+    Show {
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Set delivery up, or change it, after assuming the role and writing the object audit-log-access-test
+    Set {
+        /// The role to assume: arn:aws:iam::ACCOUNT:role/NAME
+        #[arg(long, value_name = "ARN")]
+        role_arn: String,
+        /// What the role's trust policy asks for
+        #[arg(long, value_name = "ID")]
+        external_id: Option<String>,
+        /// The bucket, and a folder in it: NAME or NAME/SUB/DIRECTORY
+        #[arg(long, value_name = "BUCKET")]
+        bucket: String,
+        /// The bucket's region [default: us-east-1]
+        #[arg(long)]
+        region: Option<String>,
+        /// Seconds between deliveries, 10 to 86400 [default: 1800]
+        #[arg(long, value_name = "SECONDS")]
+        interval: Option<u32>,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Go on with deliveries where they stopped
+    Enable {
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Stop deliveries, after what can be delivered now
+    Disable {
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Remove the sink, after what can be delivered now
+    Remove {
         #[command(flatten)]
         operate: OperateArgs,
     },

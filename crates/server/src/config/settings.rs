@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use pinyon_cloud::{AwsEndpoints, Endpoint};
 use pinyon_service::{EngineSettings, LimitPreset, Limits as Quotas, PortCheck, RateLimit, Rates};
 
 use super::{
@@ -18,6 +19,9 @@ use super::{
 
 /// The default port of the control plane: the emulator's.
 pub(crate) const PORT_DEFAULT: u16 = 5080;
+
+/// Days that the audit log is kept, as Pinecone keeps its own.
+const RETENTION_DAYS: u32 = 90;
 
 /// What kind of server this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +44,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// Where the sealed keys lie, when not with the data.
     pub(crate) key_dir: Option<PathBuf>,
-    pub(crate) audit_records: AuditRecords,
+    pub(crate) audit: AuditSettings,
     /// Whether who may read records may also embed and rerank.
     pub(crate) viewers_infer: bool,
     /// Whether the audit log tells of the use of API keys.
@@ -51,6 +55,15 @@ pub(crate) struct Settings {
     pub(crate) quotas: Quotas,
     /// Where keys are kept, outside the data directory; the self-signed certificate too.
     pub(crate) config_dir: PathBuf,
+}
+
+/// What the audit log records, how long it is kept, and where it is delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AuditSettings {
+    pub(crate) records: AuditRecords,
+    /// None keeps entries for ever.
+    pub(crate) retention_days: Option<u32>,
+    pub(crate) endpoints: AwsEndpoints,
 }
 
 /// Where to listen.
@@ -165,7 +178,7 @@ impl Settings {
             tls: tls(&args)?,
             limits: limits(&args)?,
             key_dir: args.key_dir.clone(),
-            audit_records: args.audit_records.unwrap_or_default(),
+            audit: audit(&args)?,
             viewers_infer: args.viewers_infer.unwrap_or(false),
             audit_key_use: args.audit_key_use.unwrap_or(true),
             mail: mail::mail(&args, |name| std::env::var(name).ok())?,
@@ -283,6 +296,21 @@ fn limits(args: &ServerArgs) -> Result<Limits, ConfigError> {
     Ok(limits)
 }
 
+fn audit(args: &ServerArgs) -> Result<AuditSettings, ConfigError> {
+    let days = args.audit_retention_days.unwrap_or(RETENTION_DAYS);
+    let endpoint = |setting: &str, text: &Option<String>| {
+        let parsed = text.as_deref().map(Endpoint::parse).transpose();
+        parsed.map_err(|e| ConfigError::new(format!("{setting}: {}", e.message)))
+    };
+    let sts = endpoint("--audit-sts-endpoint", &args.audit_sts_endpoint)?;
+    let s3 = endpoint("--audit-s3-endpoint", &args.audit_s3_endpoint)?;
+    Ok(AuditSettings {
+        records: args.audit_records.unwrap_or_default(),
+        retention_days: (days > 0).then_some(days),
+        endpoints: AwsEndpoints { sts, s3 },
+    })
+}
+
 fn quotas(args: &ServerArgs) -> Result<Quotas, ConfigError> {
     let QuotaArgs { projects, users, serverless_indexes, pod_indexes, api_keys, namespaces } = args.quotas.clone().unwrap_or_default();
     let mut rates = Rates::default();
@@ -352,6 +380,8 @@ mod tests {
         assert_eq!(s.data, DataPlace::Dir("/d/pinyon".into()));
         assert_eq!(s.limits.body_bytes, 32 << 20);
         assert!(s.tls.is_none());
+        assert_eq!((s.audit.records, s.audit.retention_days), (AuditRecords::Off, Some(90)));
+        assert_eq!(serve(|a| a.audit_retention_days = Some(0)).unwrap().audit.retention_days, None);
     }
 
     #[test]
@@ -372,7 +402,7 @@ mod tests {
     #[test]
     fn wrong_settings_are_named() {
         type Change = fn(&mut ServerArgs);
-        let wrong: [(&str, Change); 9] = [
+        let wrong: [(&str, Change); 11] = [
             ("--bind", |a| a.bind = Some("nowhere".into())),
             ("--index-ports", |a| a.index_ports = Some("5080-5090".into())),
             ("--domain", |a| a.domain = Some("Bad_Domain".into())),
@@ -382,6 +412,8 @@ mod tests {
             ("--max-body", |a| a.max_body = Some("lots".into())),
             ("--max-bodies", |a| a.max_bodies = Some("1MB".into())),
             ("--header-timeout", |a| a.header_timeout = Some(0)),
+            ("--audit-s3-endpoint", |a| a.audit_s3_endpoint = Some("localhost".into())),
+            ("--audit-sts-endpoint", |a| a.audit_sts_endpoint = Some("http://a/b".into())),
         ];
         for (setting, change) in wrong {
             assert!(serve(change).unwrap_err().to_string().contains(setting), "{setting}");

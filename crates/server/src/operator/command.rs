@@ -115,8 +115,17 @@ pub(crate) enum Command {
         user: String,
     },
     AuditEvents {
+        after: Option<String>,
         last: Option<u64>,
     },
+    DescribeAuditSink,
+    PutAuditSink {
+        settings: Value,
+    },
+    EnableAuditSink {
+        enabled: bool,
+    },
+    DeleteAuditSink,
     VerifyAudit,
     Check,
 }
@@ -216,10 +225,19 @@ pub(crate) enum Output {
         id: String,
     },
     AuditEvents {
-        events: Vec<Value>,
+        /// Each the line of JSON that the API's schema makes of it.
+        events: Vec<String>,
+        /// After which the next ones come.
+        next: String,
+        more: bool,
+    },
+    /// As the API describes it.
+    AuditSink {
+        sink: Value,
     },
     AuditVerified {
         entries: u64,
+        dropped: u64,
         damaged: Vec<(String, String)>,
     },
     Checked {

@@ -10,12 +10,12 @@ use pinyon_model::{
     UserId,
 };
 use pinyon_service::{
-    ApiKeySecret, Clock, CreatedApiKey, CreatedInvite, CreatedServiceAccount, NewApiKey, OpContext, Password, PermissionQuestion, Service,
+    ApiKeySecret, AuditReport, Clock, CreatedApiKey, CreatedInvite, CreatedServiceAccount, NewApiKey, OpContext, Password,
+    PermissionQuestion, Service,
 };
-use pinyon_wire::audit_event;
 
 use super::{
-    Command, Order, Output, RootKeyFile, Secret, bounds,
+    Command, Order, Output, RootKeyFile, Secret, audit, bounds,
     rows::{KeyRow, RoleRow},
 };
 
@@ -121,16 +121,14 @@ impl Command {
                 service.delete_user(ctx, id).await?;
                 Output::UserDeleted { id: id.to_string() }
             }
-            Command::AuditEvents { last } => {
-                let events = service.audit_events(ctx).await?;
-                let skipped = last.map_or(0, |n| events.len().saturating_sub(n as usize));
-                let printed = events[skipped..].iter().map(|event| serde_json::from_slice(&audit_event(event)));
-                let broken = |e| Error::internal(format!("An entry of the audit log could not be printed: {e}"));
-                Output::AuditEvents { events: printed.collect::<std::result::Result<_, _>>().map_err(broken)? }
-            }
+            Command::AuditEvents { after, last } => audit::page(service, ctx, after, last).await?,
+            Command::DescribeAuditSink => audit::describe_sink(service, ctx, operator.own_organization().await?).await?,
+            Command::PutAuditSink { settings } => audit::put_sink(service, ctx, operator.own_organization().await?, &settings).await?,
+            Command::EnableAuditSink { enabled } => audit::enable_sink(service, ctx, operator.own_organization().await?, enabled).await?,
+            Command::DeleteAuditSink => audit::delete_sink(service, ctx, operator.own_organization().await?).await?,
             Command::VerifyAudit => {
-                let (entries, damaged) = service.verify_audit(ctx).await?;
-                Output::AuditVerified { entries, damaged: damaged.into_iter().map(|d| (d.file, d.what)).collect() }
+                let AuditReport { entries, dropped, damaged } = service.verify_audit(ctx).await?;
+                Output::AuditVerified { entries, dropped, damaged: damaged.into_iter().map(|d| (d.file, d.what)).collect() }
             }
             Command::Check => Output::Checked { report: service.check(ctx).await?.into() },
         })

@@ -1,6 +1,7 @@
 //! What the owner of a data directory can do, through a running server's socket or on the directory itself: one set of
 //! commands, one piece of code that carries them out.
 
+mod audit;
 mod bounds;
 mod command;
 mod execute;

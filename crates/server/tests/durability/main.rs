@@ -1,6 +1,7 @@
 //! What must survive: kills, failing disks, flipped bits, a lost catalog, a full disk; and what must never be found on disk.
 //! Each test starts the real binary, built with the feature `faults` of `storage`.
 
+mod audit;
 mod catalog;
 mod control;
 mod crash;

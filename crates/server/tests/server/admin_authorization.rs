@@ -137,6 +137,7 @@ impl Things {
             ("POST", "/admin/role-bindings") => grant(&own.grantee, &self.project, "ProjectViewer"),
             ("POST", "/pinyon/v1/password") => json!({"old_password": "old", "password": "a longer one"}),
             ("POST", "/pinyon/v1/api-keys/{api_key_id}/rotate") => json!({"overlap_seconds": 60}),
+            ("PUT", _) => json!({"role_arn": "arn:aws:iam::123456789012:role/audit", "bucket": "logs", "enabled": false}),
             ("POST" | "PATCH", _) => name,
             _ => json!({}),
         };

@@ -36,6 +36,13 @@ impl Head {
         (frame, head)
     }
 
+    /// The hash of the frame before this one, as it says.
+    pub(super) fn hash_before(frame: &[u8]) -> Result<[u8; 32]> {
+        let mut r = Reader::new("An entry of the audit log", frame);
+        r.raw(9)?;
+        r.array()
+    }
+
     /// Reads the frame that must follow; damage when it is another.
     pub(super) fn follow(&self, frame: &[u8]) -> Result<(AuditEvent, Head)> {
         let mut r = Reader::new("An entry of the audit log", frame);

@@ -30,7 +30,7 @@ use crate::{
     codec::{Reader, Writer},
 };
 use digest::Digest;
-pub(crate) use rows::{FILE, Noun, NounId, StoredApiKey, StoredInvite, StoredServiceAccount, StoredUser};
+pub(crate) use rows::{FILE, Noun, NounId, StoredApiKey, StoredAuditSink, StoredInvite, StoredServiceAccount, StoredUser};
 use rows::{Row, RowSealer, Table, damaged};
 pub(crate) use tables::{Change, KeyActor, Tables};
 

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use pinyon_model::{
-    ApiKey, ApiKeyId, Email, Error, ErrorCode, IndexId, IndexName, Invite, InviteId, NamespaceName, Network, Organization, OrganizationId,
-    PaymentStatus, Plan, PreviousSecret, PrincipalRef, PrincipalType, Project, ProjectId, ResourceRef, Restrictions, Result, Role,
-    RoleBinding, RoleBindingId, ServiceAccount, ServiceAccountId, User, UserId,
+    ApiKey, ApiKeyId, AuditSink, AuditSinkSettings, AwsRegion, BucketPath, DeliveryInterval, Email, Error, ErrorCode, ExternalId, IndexId,
+    IndexName, Invite, InviteId, NamespaceName, Network, Organization, OrganizationId, PaymentStatus, Plan, PreviousSecret, PrincipalRef,
+    PrincipalType, Project, ProjectId, ResourceRef, Restrictions, Result, Role, RoleArn, RoleBinding, RoleBindingId, ServiceAccount,
+    ServiceAccountId, User, UserId,
 };
 use pinyon_storage::DataKey;
 
@@ -34,10 +35,11 @@ pub(super) enum Table {
     Users,
     Invites,
     RoleBindings,
+    AuditSinks,
 }
 
 impl Table {
-    pub(super) const ALL: [Table; 8] = [
+    pub(super) const ALL: [Table; 9] = [
         Table::Organizations,
         Table::Projects,
         Table::ApiKeys,
@@ -46,6 +48,7 @@ impl Table {
         Table::Users,
         Table::Invites,
         Table::RoleBindings,
+        Table::AuditSinks,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -58,6 +61,7 @@ impl Table {
             Table::Users => "users",
             Table::Invites => "invites",
             Table::RoleBindings => "role_bindings",
+            Table::AuditSinks => "audit_sinks",
         }
     }
 }
@@ -86,6 +90,7 @@ pub(crate) enum Noun {
     User(StoredUser),
     Invite(StoredInvite),
     RoleBinding(RoleBinding),
+    AuditSink(StoredAuditSink),
 }
 
 /// Which noun.
@@ -99,6 +104,8 @@ pub(crate) enum NounId {
     User(UserId),
     Invite(InviteId),
     RoleBinding(RoleBindingId),
+    /// By the organization whose it is.
+    AuditSink(OrganizationId),
 }
 
 impl NounId {
@@ -113,6 +120,7 @@ impl NounId {
             NounId::User(id) => (Table::Users, *id.as_bytes()),
             NounId::Invite(id) => (Table::Invites, *id.as_bytes()),
             NounId::RoleBinding(id) => (Table::RoleBindings, *id.as_bytes()),
+            NounId::AuditSink(id) => (Table::AuditSinks, *id.as_bytes()),
         }
     }
 }
@@ -153,6 +161,13 @@ pub(crate) struct StoredUser {
 pub(crate) struct StoredInvite {
     pub(crate) info: Invite,
     pub(crate) token_hash: [u8; 32],
+}
+
+/// An audit sink, and after which entry of the log its deliveries begin.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredAuditSink {
+    pub(crate) info: AuditSink,
+    pub(crate) after: u64,
 }
 
 /// Seals rows, opens them and hashes what they are found by.
@@ -238,6 +253,11 @@ impl RowSealer {
                 w.text(b.role.as_str()).u64(b.created_at_ms);
                 row(Table::RoleBindings, b.id.as_bytes(), Some(b.organization_id.as_bytes()), None, None)
             }
+            Noun::AuditSink(s) => {
+                write_sink(s, &mut w);
+                let id = s.info.organization_id;
+                row(Table::AuditSinks, id.as_bytes(), Some(id.as_bytes()), None, None)
+            }
         };
         row.sealed = self.0.seal(&row.context(), &w.finish());
         row
@@ -322,6 +342,8 @@ impl RowSealer {
                 token_hash: lookup,
             }),
             Table::RoleBindings => Noun::RoleBinding(read_binding(RoleBindingId::from_bytes(row.id), organization_id, r)?),
+            Table::AuditSinks if row.id != owner => return Ok(None),
+            Table::AuditSinks => Noun::AuditSink(read_sink(organization_id, r)?),
         };
         Ok(Some(noun))
     }
@@ -391,6 +413,29 @@ fn read_binding(id: RoleBindingId, organization_id: OrganizationId, r: &mut Read
         _ => return Err(r.malformed()),
     };
     Ok(RoleBinding { id, organization_id, principal, resource, role: Role::parse(&r.text()?)?, created_at_ms: r.u64()? })
+}
+
+fn write_sink(sink: &StoredAuditSink, w: &mut Writer) {
+    let AuditSink { organization_id: _, settings, created_at_ms, updated_at_ms } = &sink.info;
+    let AuditSinkSettings { role_arn, external_id, bucket, region, interval, enabled } = settings;
+    w.text(role_arn.as_str()).option(external_id.as_ref(), |w, id| {
+        w.text(id.as_str());
+    });
+    w.text(bucket.as_str()).text(region.as_str()).u32(interval.seconds()).u8(u8::from(*enabled));
+    w.u64(*created_at_ms).u64(*updated_at_ms).u64(sink.after);
+}
+
+fn read_sink(organization_id: OrganizationId, r: &mut Reader<'_>) -> Result<StoredAuditSink> {
+    let settings = AuditSinkSettings {
+        role_arn: RoleArn::new(&r.text()?)?,
+        external_id: r.option(|r| ExternalId::new(&r.text()?))?,
+        bucket: BucketPath::new(&r.text()?)?,
+        region: AwsRegion::new(&r.text()?)?,
+        interval: DeliveryInterval::new(r.u32()?)?,
+        enabled: r.u8()? == 1,
+    };
+    let info = AuditSink { organization_id, settings, created_at_ms: r.u64()?, updated_at_ms: r.u64()? };
+    Ok(StoredAuditSink { info, after: r.u64()? })
 }
 
 impl Row {

@@ -11,7 +11,7 @@ use sqlx::{
 use super::rows::{FILE, Row, Table, damaged};
 
 /// By number, the first is 1: what brings a catalog from the number before to this one.
-const MIGRATIONS: [&[&str]; 2] = [
+const MIGRATIONS: [&[&str]; 3] = [
     &[
         "CREATE TABLE organizations (id BLOB PRIMARY KEY NOT NULL, sealed BLOB NOT NULL)",
         "CREATE TABLE projects (id BLOB PRIMARY KEY NOT NULL, organization_id BLOB NOT NULL REFERENCES organizations (id), sealed BLOB NOT NULL)",
@@ -32,6 +32,8 @@ const MIGRATIONS: [&[&str]; 2] = [
         "CREATE TABLE role_bindings (id BLOB PRIMARY KEY NOT NULL, organization_id BLOB NOT NULL REFERENCES organizations (id), \
      sealed BLOB NOT NULL)",
     ],
+    &["CREATE TABLE audit_sinks (id BLOB PRIMARY KEY NOT NULL, organization_id BLOB NOT NULL REFERENCES organizations (id), \
+     sealed BLOB NOT NULL)"],
 ];
 
 /// The newest migration's number.
@@ -122,6 +124,7 @@ pub(super) async fn select_all(conn: &mut SqliteConnection, table: Table) -> Res
         Table::Users => "SELECT id, sealed, organization_id, email_hash FROM users",
         Table::Invites => "SELECT id, sealed, organization_id, token_hash FROM invites",
         Table::RoleBindings => "SELECT id, sealed, organization_id FROM role_bindings",
+        Table::AuditSinks => "SELECT id, sealed, organization_id FROM audit_sinks",
     };
     let rows = sqlx::query(sql).fetch_all(conn).await.map_err(unreadable)?;
     rows.iter().map(|row| read_row(table, row)).collect()
@@ -193,6 +196,7 @@ pub(super) async fn commit(conn: &mut SqliteConnection, batch: &Batch<'_>) -> Re
             Table::Users => "DELETE FROM users WHERE id = $1",
             Table::Invites => "DELETE FROM invites WHERE id = $1",
             Table::RoleBindings => "DELETE FROM role_bindings WHERE id = $1",
+            Table::AuditSinks => "DELETE FROM audit_sinks WHERE id = $1",
         };
         let done = sqlx::query(sql).bind(&row.id[..]).execute(&mut *tx).await?;
         if done.rows_affected() != 1 {
@@ -243,6 +247,10 @@ async fn put(conn: &mut SqliteConnection, row: &Row) -> Result<(), sqlx::Error> 
         }
         Table::RoleBindings => {
             "INSERT INTO role_bindings (id, sealed, organization_id) VALUES ($1, $2, $3) \
+             ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, organization_id = excluded.organization_id"
+        }
+        Table::AuditSinks => {
+            "INSERT INTO audit_sinks (id, sealed, organization_id) VALUES ($1, $2, $3) \
              ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, organization_id = excluded.organization_id"
         }
     };

@@ -14,7 +14,7 @@ use pinyon_model::{
 use super::{
     Defaults,
     digest::Digest,
-    rows::{Noun, NounId, Row, RowSealer, StoredApiKey, StoredInvite, StoredServiceAccount, StoredUser, Table},
+    rows::{Noun, NounId, Row, RowSealer, StoredApiKey, StoredAuditSink, StoredInvite, StoredServiceAccount, StoredUser, Table},
 };
 use crate::{IndexRef, api_key::KeyUse};
 
@@ -84,6 +84,7 @@ pub(crate) struct Tables {
     pub(crate) invites: HashMap<InviteId, StoredInvite>,
     pub(crate) bindings: BTreeMap<RoleBindingId, RoleBinding>,
     pub(crate) indexes: HashMap<IndexId, IndexRef>,
+    pub(crate) audit_sinks: BTreeMap<OrganizationId, StoredAuditSink>,
     bindings_of: HashMap<PrincipalRef, BTreeSet<RoleBindingId>>,
     key_by_hash: HashMap<[u8; 32], ApiKeyId>,
     keys_of: HashMap<ProjectId, BTreeSet<ApiKeyId>>,
@@ -210,6 +211,9 @@ impl Tables {
                 self.bindings_of.entry(principal).or_default().insert(binding.id);
                 self.renew(principal);
             }
+            Noun::AuditSink(sink) => {
+                self.audit_sinks.insert(sink.info.organization_id, sink);
+            }
         }
     }
 
@@ -331,6 +335,9 @@ impl Tables {
                 if let Some(binding) = self.bindings.remove(&id) {
                     self.unbind(binding.principal, id);
                 }
+            }
+            NounId::AuditSink(id) => {
+                self.audit_sinks.remove(&id);
             }
         }
     }

@@ -8,7 +8,7 @@ use pinyon_model::{
 };
 use pinyon_service::{Acceptance, Clock, CreatedServiceAccount, NewApiKey, OpContext, Service};
 
-use crate::common::{House, close, code, project, spec};
+use crate::common::{House, audit_events, close, code, project, spec};
 
 const ALL: PageRequest = PageRequest { limit: 100, after: None };
 
@@ -347,7 +347,7 @@ async fn everything_is_there_after_a_restart_and_is_recorded() {
     assert_eq!(service.describe_api_key(&operator, key.key.id).await.unwrap(), key.key);
     let me = token(&house, &service, &created).await;
     assert_eq!(service.list_service_accounts(&me, ALL).await.unwrap().items, std::slice::from_ref(&created.account));
-    let events = service.audit_events(&operator).await.unwrap();
+    let events = audit_events(&service, &operator).await;
     let words: Vec<String> = events.iter().map(|e| format!("{} {} by {}", e.action, e.resource_type, e.actor.principal_type)).collect();
     for wanted in [
         "create service-account by operator",

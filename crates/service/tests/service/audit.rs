@@ -8,10 +8,10 @@ use pinyon_storage::{
     fs::Site,
 };
 
-use crate::common::{House, Numbers, close, code, files, namespace, project, query, record, restore, rounds, spec};
+use crate::common::{House, Numbers, audit_events, close, code, files, namespace, project, query, record, restore, rounds, spec};
 
 async fn events(house: &House, service: &Service) -> Vec<AuditEvent> {
-    service.audit_events(&house.operator()).await.unwrap()
+    audit_events(service, &house.operator()).await
 }
 
 fn short(e: &AuditEvent) -> (String, String, bool, u64) {
@@ -109,6 +109,59 @@ async fn data_plane_writes_are_audited_when_asked_for() {
     service.query(&me, &host, &namespace(""), query([1.0, 0.0, 0.0])).await.unwrap();
     let now = events(&house, &service).await;
     assert_eq!(now[before..].iter().map(short).collect::<Vec<_>>(), [("upsert/record".into(), "x".into(), true, 1)]);
+    close(service).await;
+}
+
+#[tokio::test]
+async fn data_plane_reads_are_audited_too_when_asked_for() {
+    let house = House::new();
+    let service = house.open_with(ServiceOptions { data_plane_audit: DataPlaneAudit::All, ..house.options() }).await.unwrap();
+    let me = house.editor(&service).await;
+    service.create_index(&me, spec("x")).await.unwrap();
+    let host = service.find_index(&me, "x").await.unwrap();
+    let before = events(&house, &service).await.len();
+    service.upsert(&me, &host, &namespace(""), vec![record("r", [1.0, 0.0, 0.0])]).await.unwrap();
+    service.query(&me, &host, &namespace(""), query([1.0, 0.0, 0.0])).await.unwrap();
+    service.list_indexes(&me).await.unwrap();
+    service.fetch(&me, &host, &namespace(""), vec![crate::common::id("r")]).await.unwrap();
+    let told: Vec<_> = events(&house, &service).await[before..].iter().map(|e| short(e).0).collect();
+    assert_eq!(told, ["upsert/record", "query/record", "fetch/record"], "the control plane's reads are no records");
+    // What cannot be recorded is not answered; many at once go out together.
+    let many = (0..50).map(|_| {
+        let (service, me, host) = (service.clone(), me.clone(), host.clone());
+        tokio::spawn(async move { service.query(&me, &host, &namespace(""), query([1.0, 0.0, 0.0])).await })
+    });
+    for one in many.collect::<Vec<_>>() {
+        one.await.unwrap().unwrap();
+    }
+    assert_eq!(events(&house, &service).await.len(), before + 53);
+    {
+        let failing = [Site::LogCreate, Site::LogWriteFirst, Site::LogWrite, Site::LogSync].map(|s| Rule::always(s, Fault::Eio));
+        let _installed = faults::install(&house.path().canonicalize().unwrap().join("audit"), failing.to_vec());
+        let refused = service.query(&me, &host, &namespace(""), query([1.0, 0.0, 0.0])).await;
+        assert_eq!(refused.unwrap_err().code, ErrorCode::Unavailable);
+    }
+    service.query(&me, &host, &namespace(""), query([1.0, 0.0, 0.0])).await.unwrap();
+    drop(host);
+    close(service).await;
+}
+
+#[tokio::test]
+async fn the_root_keys_export_and_rotation_and_a_rebuild_are_entries() {
+    let house = House::new();
+    let service = house.open().await;
+    service.export_root(&house.operator()).await.unwrap();
+    let second = pinyon_service::RootKey::generate();
+    service.rotate_root(&house.operator(), second.clone()).await.unwrap();
+    close(service).await;
+    std::fs::remove_file(house.path().join("catalog.db")).unwrap();
+    let options = || ServiceOptions { root_key: second.clone(), ..house.options() };
+    Service::rebuild_catalog(options(), house.clock()).await.unwrap();
+    let service = house.open_with(options()).await.unwrap();
+    let told: Vec<_> = events(&house, &service).await.iter().map(|e| (short(e).0, e.actor.principal_type.clone(), short(e).2)).collect();
+    for wanted in ["read/root-key", "update/root-key", "update/catalog"] {
+        assert!(told.contains(&(wanted.to_owned(), "operator".to_owned(), true)), "{wanted}: {told:?}");
+    }
     close(service).await;
 }
 

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use pinyon_model::{
-    DeletionProtection, DenseVector, Deployment, Dimension, Error, ErrorCode, IndexName, IndexSchema, IndexSpec, Metadata, MetadataValue,
-    Metric, NamespaceName, NewProject, Plane, Principal, PrincipalType, ProjectId, Query, QueryTarget, ReadCapacity, Record, RecordId,
-    Role, Tags, TopK,
+    AuditEvent, DeletionProtection, DenseVector, Deployment, Dimension, Error, ErrorCode, IndexName, IndexSchema, IndexSpec, Metadata,
+    MetadataValue, Metric, NamespaceName, NewProject, Plane, Principal, PrincipalType, ProjectId, Query, QueryTarget, ReadCapacity, Record,
+    RecordId, Role, Tags, TopK,
 };
-use pinyon_service::{Clock, ManualClock, NewApiKey, OpContext, RootKey, Service, ServiceOptions};
+use pinyon_service::{AuditFrom, Clock, ManualClock, NewApiKey, OpContext, RootKey, Service, ServiceOptions};
 use tempfile::TempDir;
 
 /// A data directory with its root key and a clock that is turned by hand.
@@ -26,7 +26,9 @@ impl House {
     }
     pub(crate) fn options(&self) -> ServiceOptions {
         // Tests that count entries of the audit log count acts.
-        ServiceOptions { reserve_bytes: Some(0), audit_key_use: false, ..ServiceOptions::new(self.path().to_owned(), self.root.clone()) }
+        let production = ServiceOptions::new(self.path().to_owned(), self.root.clone());
+        // What a server does by itself, a test does by hand.
+        ServiceOptions { reserve_bytes: Some(0), audit_key_use: false, serves: false, ..production }
     }
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         Arc::new(self.clock.clone())
@@ -79,6 +81,19 @@ pub(crate) fn project(name: &str) -> NewProject {
 pub(crate) async fn revoke(service: &Arc<Service>, ctx: &OpContext, which: &str) -> Result<pinyon_model::ApiKeyId, Error> {
     let key = service.find_api_key(ctx, which).await?;
     service.delete_api_key(ctx, key.id).await.map(|()| key.id)
+}
+
+/// Every entry of the audit log.
+pub(crate) async fn audit_events(service: &Service, ctx: &OpContext) -> Vec<AuditEvent> {
+    let (mut events, mut from) = (Vec::new(), AuditFrom::Oldest);
+    loop {
+        let page = service.audit_page(ctx, from, 100).await.unwrap();
+        events.extend(page.events);
+        if !page.more {
+            return events;
+        }
+        from = AuditFrom::After(page.next);
+    }
 }
 
 /// The roles that an API key may have.

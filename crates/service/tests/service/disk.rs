@@ -4,7 +4,7 @@ use pinyon_model::AuditOutcome;
 use pinyon_model::{ErrorCode, IndexChange};
 use pinyon_service::ServiceOptions;
 
-use crate::common::{House, close, code, namespace, query, record, spec, tags};
+use crate::common::{House, audit_events, close, code, namespace, query, record, spec, tags};
 
 #[tokio::test]
 async fn deletions_work_on_a_full_disk() {
@@ -35,7 +35,7 @@ async fn deletions_work_on_a_full_disk() {
     let change = IndexChange { tags: Some(tags(&[("k", "v")])), ..IndexChange::default() };
     service.configure_index(&me, "kept", change).await.unwrap();
     service.delete_index(&me, "old").await.unwrap();
-    let events = service.audit_events(&house.operator()).await.unwrap();
+    let events = audit_events(&service, &house.operator()).await;
     let last = events.last().unwrap();
     assert_eq!((last.action.as_str(), last.resource_name.as_str(), &last.outcome), ("delete", "old", &AuditOutcome::Success));
     assert!(events.iter().any(|e| e.action == "create" && e.resource_name == "new" && e.outcome != AuditOutcome::Success));

@@ -8,7 +8,7 @@ use pinyon_model::{
 };
 use pinyon_service::{Acceptance, ApiKeySecret, NewApiKey, OpContext, RootKey, Service};
 
-use crate::common::{House, close, files, pod, project, spec, tags};
+use crate::common::{House, audit_events, close, files, pod, project, spec, tags};
 
 const SECRET: &str = "a-secret-that-is-known";
 
@@ -116,7 +116,7 @@ async fn opens(version: u32) -> Vec<String> {
         ]
     );
     assert_eq!(indexes[0].schema.shape().metric(), Metric::Cosine);
-    let events = service.audit_events(&house.operator()).await.unwrap();
+    let events = audit_events(&service, &house.operator()).await;
     let words: Vec<_> = events.iter().map(|e| format!("{} {} {}", e.action, e.resource_type, e.resource_name)).collect();
     let operator = house.operator();
     let keys = service.list_api_keys(&operator, None).await.unwrap();

@@ -2,6 +2,8 @@
 
 mod access;
 mod audit;
+mod audit_chain;
+mod audit_delivery;
 mod authorization;
 mod bounds;
 mod catalog;

@@ -1,6 +1,7 @@
 //! The admin plane: organizations and projects, who belongs to them, and who may do what. One shape for every date.
 
 pub(crate) mod api_key;
+mod audit_sink;
 mod invite;
 pub(crate) mod list;
 mod organization;
@@ -12,6 +13,7 @@ mod tests;
 mod user;
 
 pub use api_key::{ApiKeyRequest, api_key_list, api_key_model, create_api_key, created_api_key, update_api_key};
+pub use audit_sink::{audit_sink_model, put_audit_sink, removed_audit_sink};
 pub use invite::{AcceptRequest, accept_invite, create_invite, invite_model, invite_page, list_invites};
 pub use list::Listing;
 pub use organization::{organization_list, organization_model, update_organization};

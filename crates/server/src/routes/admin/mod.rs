@@ -1,6 +1,7 @@
 //! The admin plane: a file for each noun.
 
 mod api_keys;
+mod audit_sink;
 mod bounded_keys;
 mod invites;
 mod organizations;
@@ -56,6 +57,9 @@ pub(super) async fn handle(operation: Operation, call: Call) -> Result<Answer> {
         Operation::CreateRoleBinding => role_bindings::create(call).await,
         Operation::DescribeRoleBinding => role_bindings::describe(call).await,
         Operation::DeleteRoleBinding => role_bindings::delete(call).await,
+        Operation::DescribeAuditSink => audit_sink::describe(call).await,
+        Operation::PutAuditSink => audit_sink::put(call).await,
+        Operation::DeleteAuditSink => audit_sink::delete(call).await,
         other => Err(other.route().unimplemented()),
     }
 }

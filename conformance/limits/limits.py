@@ -38,6 +38,12 @@ def stays_refused(index):
     refused(lambda: index.delete(ids=["a"]), "limit of 0 deletes per second", "namespace-deletes")
 
 
+def month(index):
+    """An upsert costs five units at least: the second one goes over, the third is refused."""
+    index.upsert(vectors=[("a", [1.0, 0.0])])
+    refused(lambda: index.upsert(vectors=[("a", [1.0, 0.0])]), "limit of 6 write units per month")
+
+
 def make(client, name):
     client.create_index(name=name, dimension=2, metric="cosine", spec=sdk.serverless(), timeout=30)
 
@@ -51,7 +57,7 @@ client = sdk.client()
 make(client, "first")
 index = sdk.open_index(client, "first")
 index.upsert(vectors=[("a", [1.0, 0.0])])
-for case, argument in ((reached_at_once, index), (stays_refused, index), (quota, client)):
+for case, argument in ((reached_at_once, index), (stays_refused, index), (month, index), (quota, client)):
     try:
         case(argument)
         results["passed"] += 1

@@ -29,6 +29,12 @@ check('a limit that never lets anything through', async () => {
   await assert.rejects(index.deleteOne({ id: 'a' }), (error) => (assert.match(error.message, /namespace-deletes/), true));
 });
 
+check('a limit of a month', async () => {
+  const upsert = () => index.upsert({ records: [{ id: 'a', values: [1, 0] }] });
+  await upsert();
+  await assert.rejects(upsert(), (error) => (assert.match(error.message, /limit of 6 write units per month/), true));
+});
+
 check('a quota', async () => {
   await assert.rejects(make('second'), (error) => (assert.match(error.message, /limit of 1 serverless indexes/), true));
 });

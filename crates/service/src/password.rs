@@ -201,6 +201,23 @@ mod tests {
     }
     const REFERENCE: &str = "2b5dc4054886ec957ef59c73b661c54dd6fb274590b278f657c6d96aac8fa6d1";
 
+    /// Whether there is anything to compare with must not show in the time: at their fastest, both take about as long.
+    #[test]
+    fn nobodys_password_takes_as_long() {
+        let password = Password::shown("correct horse battery");
+        let kept = PasswordHash::new(&password).unwrap();
+        let time = |kept: Option<&PasswordHash>| {
+            let began = std::time::Instant::now();
+            PasswordHash::holds(kept, &password).unwrap();
+            began.elapsed()
+        };
+        // One after the other, so that whatever else the machine does meets both.
+        let times: Vec<_> = (0..12).map(|_| (time(Some(&kept)), time(None))).collect();
+        let some = times.iter().map(|t| t.0).min().unwrap();
+        let none = times.iter().map(|t| t.1).min().unwrap();
+        assert!(none * 2 > some && some * 2 > none, "{some:?} and {none:?}");
+    }
+
     #[test]
     fn what_is_no_hash() {
         let good = PasswordHash::new(&Password::shown("p")).unwrap().0;

@@ -119,12 +119,12 @@ impl RateLimiter {
     fn take(&self, spot: &Spot<'_>, limit: RateLimit, amount: u64, max: u64, now_ms: u64) -> Result<()> {
         if limit.is_monthly() {
             let used = lock(&self.month).used(spot.organization, now_ms, limit);
-            return if used < max { Ok(()) } else { Err(refused(spot, limit, max, month::seconds_left(now_ms))) };
+            return if used < max { Ok(()) } else { Err(refused(spot, limit, max, now_ms)) };
         }
         self.with(spot, limit, now_ms, |used| {
             // Nothing asked for is let through as long as something is left.
             if used.saturating_add(amount.max(1)) > max {
-                return Err(refused(spot, limit, max, 1));
+                return Err(refused(spot, limit, max, now_ms));
             }
             *used += amount;
             Ok(())
@@ -156,8 +156,9 @@ impl RateLimiter {
     }
 }
 
-/// The refusal names the limit, its value and what it is a limit of.
-fn refused(spot: &Spot<'_>, limit: RateLimit, max: u64, retry_after_s: u32) -> Error {
+/// The refusal names the limit, its value and what it is a limit of. That of a month too asks to be tried again after a second: there are
+/// SDKs that sleep for as many days as they are told, where their caller should hear of it.
+fn refused(spot: &Spot<'_>, limit: RateLimit, max: u64, now_ms: u64) -> Error {
     let of = match limit.scope() {
         Scope::Namespace => {
             let namespace = spot.namespace.map_or("", |n| n.as_str()).escape_debug();
@@ -168,8 +169,11 @@ fn refused(spot: &Spot<'_>, limit: RateLimit, max: u64, retry_after_s: u32) -> E
         Scope::Organization => format!("organization {}", spot.organization),
     };
     let (what, window) = (limit.what(), if limit.is_monthly() { "month" } else { "second" });
-    let told = format!("Request rate limit exceeded: {of} has reached its limit of {max} {what} per {window} ({})", limit.name());
-    Error::too_many(told, retry_after_s)
+    let mut told = format!("Request rate limit exceeded: {of} has reached its limit of {max} {what} per {window} ({})", limit.name());
+    if limit.is_monthly() {
+        told += &format!("; the next month begins in {} seconds", month::seconds_left(now_ms));
+    }
+    Error::too_many(told, 1)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -259,8 +263,9 @@ mod tests {
             limiter.spend(&spot(&en, 1), Usage { read_units: 1, write_units: 0 }, false, now);
         }
         let error = ask(RateLimit::OrganizationMonthlyReadUnits, now).unwrap_err();
-        assert_eq!(error.retry_after_s, Some(60));
-        assert!(error.message.contains("2 read units per month"), "{error}");
+        assert_eq!(error.retry_after_s, Some(1));
+        let told = "2 read units per month (organization-monthly-read-units); the next month begins in 60 seconds";
+        assert!(error.message.ends_with(told), "{error}");
         assert!(ask(RateLimit::OrganizationMonthlyWriteUnits, now).is_ok());
         assert!(ask(RateLimit::OrganizationMonthlyReadUnits, now + 59_999).is_err());
         assert!(ask(RateLimit::OrganizationMonthlyReadUnits, now + 60_000).is_ok());

@@ -44,7 +44,7 @@ impl Client {
 
     /// Sends an operator's command.
     pub(crate) fn command(&mut self, command: &Value) -> Option<Answer> {
-        self.send("POST", "/command", Some(command))
+        self.send("POST", "/command", Some(&serde_json::json!({ "command": command })))
     }
 
     /// Sends one request. `None`: no whole answer came, so the operation may or may not have happened.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod admin_authorization;
+mod audit;
 mod authorization;
 mod commands;
 mod demo;

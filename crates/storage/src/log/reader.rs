@@ -44,7 +44,7 @@ impl LogReader {
             let base = file.header.base;
             match file.counting {
                 // The newest may grow while it is read.
-                None if base >= upto.0 => continue,
+                None if base >= upto.0 || upto <= options.after => continue,
                 None => file.counting = Some(upto.0 - base),
                 Some(count) => {
                     // A file whose frames are all older is not asked for, and one newer than `upto` cannot be.

@@ -447,3 +447,69 @@ proptest! {
         prop_assert_eq!(faults::nonces_watched().1, 0);
     }
 }
+
+/// What a reader gives between two LSNs, a text for each part.
+fn read(bed: &Bed, after: u64, upto: u64) -> Result<Vec<String>> {
+    let mut reader = LogReader::open(&bed.dir(), &LogOptions { after: Lsn(after), ..bed.options.clone() }, Lsn(upto))?;
+    let mut parts = Vec::new();
+    while let Some(part) = reader.next_part()? {
+        parts.push(part.frames.iter().map(|(lsn, frame)| format!("{lsn}{}", String::from_utf8_lossy(frame))).collect::<Vec<_>>().join(" "));
+    }
+    Ok(parts)
+}
+
+#[test]
+fn a_reader_goes_from_file_to_file_and_no_further_than_asked() {
+    let bed = Bed::new();
+    let mut log = bed.log();
+    assert_eq!(read(&bed, 0, 0).unwrap(), [""; 0]);
+    bed.append(&mut log, &["a", "b"]).unwrap();
+    bed.runtime.block_on(log.roll()).unwrap();
+    bed.append(&mut log, &["c"]).unwrap();
+    bed.append(&mut log, &["d"]).unwrap();
+    bed.runtime.block_on(log.roll()).unwrap();
+    bed.runtime.block_on(log.roll()).unwrap();
+    bed.append(&mut log, &["e"]).unwrap();
+    assert_eq!(bed.names(), ["1-0", "1-1", "1-2"], "two rolls are one");
+    assert_eq!(bed.texts(), ["a", "b", "c", "d", "e"]);
+    assert_eq!(read(&bed, 0, 5).unwrap(), ["1a 2b", "3c 4d", "5e"]);
+    assert_eq!(read(&bed, 1, 4).unwrap(), ["2b", "3c 4d"]);
+    assert_eq!(read(&bed, 2, 3).unwrap(), ["3c"]);
+    assert_eq!(read(&bed, 5, 5).unwrap(), [""; 0]);
+    // What is appended while it reads is not given.
+    let mut reader = LogReader::open(&bed.dir(), &bed.options, log.last_lsn()).unwrap();
+    assert_eq!(reader.next_part().unwrap().unwrap().frames.len(), 2);
+    bed.append(&mut log, &["f"]).unwrap();
+    let rest: usize = std::iter::from_fn(|| reader.next_part().unwrap()).map(|part| part.frames.len()).sum();
+    assert_eq!(rest, 3);
+    // From where it was trimmed to, it reads; before that there is nothing to be read.
+    bed.trim(&mut log, 2).unwrap();
+    assert_eq!(read(&bed, 2, 6).unwrap(), ["3c 4d", "5e 6f"]);
+    assert!(read(&bed, 1, 6).is_err());
+    assert!(read(&bed, 2, 7).unwrap_err().is_damage(), "what was acknowledged is not there");
+}
+
+#[test]
+fn a_reader_finds_what_is_gone_and_what_is_changed() {
+    let bed = Bed::new();
+    let mut log = bed.log();
+    for text in ["a", "b", "c"] {
+        bed.append(&mut log, &[text, text]).unwrap();
+        bed.runtime.block_on(log.roll()).unwrap();
+    }
+    for sequence in 0..3 {
+        let path = bed.path(1, sequence);
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(read(&bed, 0, 6).unwrap_err().is_damage(), "without file {sequence}");
+        for byte in [20, 100, 150, 180, whole.len() - 5] {
+            let mut bytes = whole.clone();
+            bytes[byte] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+            let error = read(&bed, 0, 6).unwrap_err();
+            assert!(error.to_string().contains(&file_name(1, sequence)), "byte {byte}: {error}");
+        }
+        std::fs::write(&path, whole).unwrap();
+    }
+    assert_eq!(read(&bed, 0, 6).unwrap().len(), 3);
+}

@@ -1,7 +1,7 @@
 //! One entry for each parser, for fuzzing and property tests: each takes arbitrary bytes and must return. What parses is printed
 //! again where a printer exists, and read back.
 
-use pinyon_model::{Plane, Usage};
+use pinyon_model::{Network, Plane, Usage};
 use prost::Message;
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     login::{LoginRequest, PasswordRequest},
     match_path, metadata,
     oauth::TokenRequest,
-    proto,
+    parse_rfc3339, pinyon, proto, rfc3339,
 };
 
 /// The filter language, as JSON and as a protobuf struct.
@@ -99,6 +99,13 @@ pub fn admin_json(bytes: &[u8]) {
     let _ = admin::accept_invite(bytes);
     let _ = LoginRequest::from_json(bytes);
     let _ = PasswordRequest::from_json(bytes);
+    if let Ok(new) = pinyon::create_bounded_key(bytes) {
+        assert!(!new.roles.is_empty() && new.restrictions.networks().len() <= 100, "a key without a role, or more than is allowed");
+    }
+    let _ = pinyon::update_bounded_key(bytes);
+    if let Ok(overlap_ms) = pinyon::rotate_key(bytes) {
+        assert!(overlap_ms <= 86_400_000, "more than a day");
+    }
     if let Ok(new) = admin::create_service_account(bytes) {
         assert!(new.grants.len() <= 100, "more roles than are allowed");
     }
@@ -117,7 +124,7 @@ pub fn token_request(bytes: &[u8]) {
     }
 }
 
-/// Paths, query strings with their page tokens, and the date header.
+/// Paths, query strings with their page tokens, the date header, networks and moments.
 pub fn text(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     for plane in [Plane::Control, Plane::Data, Plane::Admin] {
@@ -134,6 +141,13 @@ pub fn text(bytes: &[u8]) {
     let _ = admin::list_users(text);
     let _ = admin::list_invites(text);
     let _ = admin::list_role_bindings(text);
+    let _ = pinyon::permissions_query("user", "00000000-0000-0000-0000-000000000000", text);
+    if let Some(ms) = parse_rfc3339(text) {
+        assert_eq!(parse_rfc3339(&rfc3339(ms)), Some(ms), "a moment reads back");
+    }
+    if let Ok(network) = Network::parse(text) {
+        assert_eq!(Network::parse(&network.to_string()), Ok(network), "a network reads back");
+    }
 }
 
 /// The twelve messages of the gRPC service.

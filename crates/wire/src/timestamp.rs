@@ -8,6 +8,9 @@ pub fn rfc3339(ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{ms:03}Z", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
+/// When years get a fifth digit, which RFC 3339 does not spell.
+const YEAR_10000_MS: u64 = 253_402_300_800_000;
+
 /// Milliseconds since 1970 of a moment in RFC 3339 (section 5.6), with any offset; fractions beyond milliseconds are cut off. None for
 /// what is no such moment, or lies before 1970. A leap second is the moment after it.
 pub fn parse_rfc3339(text: &str) -> Option<u64> {
@@ -42,12 +45,13 @@ pub fn parse_rfc3339(text: &str) -> Option<u64> {
         let (hours, minutes) = (two(0)?, two(3)?);
         (digits.len() == 5 && digits[2] == b':' && hours < 24 && minutes < 60).then_some((hours * 60 + minutes) * 60_000)
     };
-    match offset {
+    let moment = match offset {
         b"Z" | b"z" => Some(at),
         [b'+', digits @ ..] => at.checked_sub(ahead_ms(digits)?),
         [b'-', digits @ ..] => at.checked_add(ahead_ms(digits)?),
         _ => None,
-    }
+    };
+    moment.filter(|ms| *ms < YEAR_10000_MS)
 }
 
 /// The inverse of [`civil`], for months and days that there are.
@@ -124,6 +128,7 @@ mod tests {
             "2026-04-10T15:23:00+24:00",
             "1969-12-31T23:59:59Z",
             "1970-01-01T00:00:00+00:01",
+            "9999-12-31T23:59:59-00:01",
             "+026-04-10T15:23:00Z",
             "2026-04-10T15:23:00Zé",
         ] {

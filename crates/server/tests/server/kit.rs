@@ -287,8 +287,7 @@ where
     M: prost::Message + Default + Send + Sync + 'static,
     A: prost::Message + Default + Send + Sync + 'static,
 {
-    let channel = tonic::transport::Endpoint::from_shared(format!("http://127.0.0.1:{port}")).unwrap().connect().await.unwrap();
-    grpc_on(channel, key, method, message).await
+    grpc_as(port, key.map(|key| ("api-key", key)), method, message).await
 }
 
 /// As [`grpc`], on an open channel.

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -124,8 +125,8 @@ impl KeyUse {
 #[derive(Default)]
 pub(crate) struct UseLog {
     written_at_ms: AtomicU64,
-    /// The newest use that is in it.
-    newest_ms: AtomicU64,
+    /// What it says, see [`fingerprint`].
+    written: AtomicU64,
     failing: AtomicBool,
 }
 
@@ -185,13 +186,13 @@ impl Service {
         log.written_at_ms.store(self.clock().now_ms(), Ordering::Relaxed);
         let uses: Vec<(ApiKeyId, LastUse)> =
             self.catalog().tables().keys.iter().filter_map(|(id, key)| Some((*id, key.used.last()?))).collect();
-        let newest_ms = uses.iter().map(|(_, last)| last.at_ms).max().unwrap_or(0);
-        if newest_ms <= log.newest_ms.load(Ordering::Relaxed) {
+        let now_known = fingerprint(&uses);
+        if now_known == log.written.load(Ordering::Relaxed) {
             return;
         }
         match put(self.store(), &uses).await {
             Ok(()) => {
-                log.newest_ms.store(newest_ms, Ordering::Relaxed);
+                log.written.store(now_known, Ordering::Relaxed);
                 log.failing.store(false, Ordering::Relaxed);
             }
             Err(error) if !log.failing.swap(true, Ordering::Relaxed) => {
@@ -211,14 +212,23 @@ impl Service {
             }
         };
         let tables = self.catalog().tables();
-        let newest_ms = uses.iter().map(|(_, last)| last.at_ms).max().unwrap_or(0);
-        self.use_log().newest_ms.store(newest_ms, Ordering::Relaxed);
+        self.use_log().written.store(fingerprint(&uses), Ordering::Relaxed);
         for (id, last) in uses {
             if let Some(key) = tables.keys.get(&id) {
                 key.used.restore(last);
             }
         }
     }
+}
+
+/// Tells whether two lists say the same, in whichever order; 0 of an empty one.
+fn fingerprint(uses: &[(ApiKeyId, LastUse)]) -> u64 {
+    let one = |(id, last): &(ApiKeyId, LastUse)| {
+        let mut hasher = DefaultHasher::new();
+        (id.as_bytes(), last.at_ms, &last.source).hash(&mut hasher);
+        hasher.finish()
+    };
+    uses.iter().map(one).fold(0, u64::wrapping_add)
 }
 
 async fn put(store: &Store, uses: &[(ApiKeyId, LastUse)]) -> Result<()> {

@@ -27,14 +27,14 @@ enum Mood {
     Silent,
 }
 
-struct Bucket {
+pub(crate) struct Bucket {
     mood: Mutex<Mood>,
     objects: Mutex<BTreeMap<String, Vec<u8>>>,
     puts: Mutex<u32>,
 }
 
 impl Bucket {
-    fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self { mood: Mutex::new(Mood::Up), objects: Mutex::default(), puts: Mutex::new(0) })
     }
     fn becomes(&self, mood: Mood) {
@@ -81,12 +81,12 @@ fn print_long(event: &AuditEvent) -> Vec<u8> {
     format!("{} {}", line(event), "x".repeat(3 << 20)).into_bytes()
 }
 
-fn options(house: &House, bucket: &Arc<Bucket>) -> ServiceOptions {
+pub(crate) fn options(house: &House, bucket: &Arc<Bucket>) -> ServiceOptions {
     let delivery = AuditDelivery { bucket: bucket.clone(), print, endpoints: "a test".to_owned() };
     ServiceOptions { audit_delivery: Some(delivery), ..house.options() }
 }
 
-fn settings(bucket: &str) -> AuditSinkSettings {
+pub(crate) fn settings(bucket: &str) -> AuditSinkSettings {
     AuditSinkSettings {
         role_arn: RoleArn::new("arn:aws:iam::123456789012:role/audit").unwrap(),
         external_id: None,

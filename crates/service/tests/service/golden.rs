@@ -3,16 +3,25 @@
 use std::path::{Path, PathBuf};
 
 use pinyon_model::{
-    DedicatedCapacity, DeletionProtection, Email, IndexName, IndexSpec, Metric, NewInvite, NewServiceAccount, PageRequest, Plane,
-    ReadCapacity, Role, RoleBindingFilter, RoleGrant, SchemaField, Tags,
+    DedicatedCapacity, DeletionProtection, Email, IndexName, IndexSpec, Metric, NamespaceName, Network, NewInvite, NewServiceAccount,
+    PageRequest, Plane, ReadCapacity, Restrictions, Role, RoleBindingFilter, RoleGrant, SchemaField, Tags,
 };
-use pinyon_service::{Acceptance, ApiKeySecret, NewApiKey, OpContext, RootKey, Service};
+use pinyon_service::{Acceptance, ApiKeySecret, NewApiKey, OpContext, Password, RootKey, Service};
 
-use crate::common::{House, audit_events, close, files, pod, project, spec, tags};
+use crate::{
+    audit_delivery::{Bucket, options, settings},
+    common::{House, audit_events, close, files, pod, project, spec, tags},
+    people::with,
+};
 
 const SECRET: &str = "a-secret-that-is-known";
+const BOUNDED: &str = "another-secret-that-is-known";
+const EMAIL: &str = "grace@example.com";
+const PASSWORD: &str = "a password that is known";
+/// In the year 2033.
+const EXPIRES: u64 = 2_000_000_000_000;
 
-/// 1: before there were role bindings. 2: with them.
+/// 1: before there were role bindings. 2: with them. 3: with bounds of keys, passwords and audit sinks.
 fn folder(version: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/data-{version}"))
 }
@@ -46,6 +55,40 @@ async fn furnish(house: &House) {
     close(service).await;
 }
 
+/// What format 3 knows beside: a key with every bound and an earlier secret, a user with a password, an audit sink.
+async fn furnish_more(house: &House) {
+    let service = house.open_with(options(house, &Bucket::new())).await.unwrap();
+    let operator = house.operator();
+    let new = NewApiKey {
+        name: "bounded".into(),
+        roles: vec![Role::ProjectEditor],
+        secret: Some(ApiKeySecret::import(BOUNDED).unwrap()),
+        expires_at_ms: Some(EXPIRES),
+        restrictions: restrictions(),
+        ..NewApiKey::default()
+    };
+    let key = service.create_api_key(&operator, new).await.unwrap().key;
+    service.rotate_api_key(&operator, key.id, 86_400_000).await.unwrap();
+    service.authenticate(Plane::Data, Some(BOUNDED), "192.0.2.7").await.unwrap();
+    let grants = vec![RoleGrant::new(Role::OrgMember, None).unwrap()];
+    let invite = NewInvite { email: Email::new(EMAIL).unwrap(), grants };
+    let sent = service.create_invite(&operator, invite).await.unwrap();
+    let acceptance = Acceptance { name: Some("Grace".into()), password: Some(Password::choose(PASSWORD).unwrap()) };
+    service.accept_invite(sent.token.as_ref().unwrap().reveal(), acceptance, "").await.unwrap();
+    let organization = service.list_organizations(&operator).await.unwrap()[0].id;
+    service.put_audit_sink(&operator, organization, settings("logs/known")).await.unwrap();
+    close(service).await;
+}
+
+fn restrictions() -> Restrictions {
+    Restrictions::new(
+        [IndexName::new("dense").unwrap()].into(),
+        [NamespaceName::new("").unwrap(), NamespaceName::new("en").unwrap()].into(),
+        [Network::parse("192.0.2.0/24").unwrap(), Network::parse("2001:db8::/32").unwrap()].into(),
+    )
+    .unwrap()
+}
+
 fn wanted() -> [IndexSpec; 3] {
     let mut dense = spec("dense");
     dense.tags = Tags::new(tags(&[("team", "search"), ("stage", "test")])).unwrap();
@@ -64,21 +107,48 @@ async fn an_old_directory_opens() {
     assert_eq!(words, [&told()[..], &["update catalog ".to_owned()]].concat(), "the roles of its keys are bindings now");
 }
 
-/// With `PINYON_WRITE_GOLDEN` set, the folder is written if it is not there: once for each new format, by hand.
 #[tokio::test]
-async fn the_newest_directory_opens() {
-    if std::env::var_os("PINYON_WRITE_GOLDEN").is_some() && !folder(2).exists() {
-        let house = House::new();
-        furnish(&house).await;
-        copy(house.path(), &folder(2));
-        std::fs::write(folder(2).join("root.key.txt"), house.root.export_text().as_bytes()).unwrap();
-    }
+async fn a_directory_with_role_bindings_opens() {
     let words = opens(2).await;
     let people = ["create service-account known account", "create user ", "create user Ada", "create user "];
     assert_eq!(words, [told(), people.map(str::to_owned).to_vec()].concat());
 }
 
-/// What the audit log of either tells.
+/// With `PINYON_WRITE_GOLDEN` set, the folder is written if it is not there: once for each new format, by hand.
+#[tokio::test]
+async fn the_newest_directory_opens() {
+    if std::env::var_os("PINYON_WRITE_GOLDEN").is_some() && !folder(3).exists() {
+        let house = House::new();
+        furnish(&house).await;
+        furnish_more(&house).await;
+        copy(house.path(), &folder(3));
+        std::fs::write(folder(3).join("root.key.txt"), house.root.export_text().as_bytes()).unwrap();
+    }
+    let house = unfold(3);
+    let service = house.open_with(options(&house, &Bucket::new())).await.unwrap();
+    let operator = house.operator();
+    let keys = service.with_last_use(service.list_api_keys(&operator, None).await.unwrap());
+    let bounded = keys.iter().find(|k| k.key.name == "bounded").unwrap();
+    assert_eq!((bounded.key.expires_at_ms, &bounded.key.restrictions), (Some(EXPIRES), &restrictions()));
+    assert_eq!(bounded.last_use.as_ref().map(|l| l.source.as_str()), Some("192.0.2.7"));
+    service.authenticate(Plane::Data, Some(BOUNDED), "192.0.2.9").await.expect("the secret before the rotation");
+    assert!(service.authenticate(Plane::Data, Some(BOUNDED), "198.51.100.1").await.is_err());
+    assert_eq!(service.sign_in(with(EMAIL, PASSWORD, "192.0.2.7")).await.unwrap().0.name.as_deref(), Some("Grace"));
+    let organization = service.list_organizations(&operator).await.unwrap()[0].id;
+    assert_eq!(service.describe_audit_sink(&operator, organization).await.unwrap().0.settings, settings("logs/known"));
+    close(service).await;
+    assert_eq!(Service::check_offline(house.options(), house.clock()).await.unwrap().damaged, []);
+}
+
+/// A copy of the folder, to open.
+fn unfold(version: u32) -> House {
+    let mut house = House::new();
+    house.root = RootKey::parse_text(&std::fs::read_to_string(folder(version).join("root.key.txt")).unwrap()).unwrap();
+    copy(&folder(version), house.path());
+    house
+}
+
+/// What the audit log of either of the first two tells.
 fn told() -> Vec<String> {
     let words = [
         "create project default",
@@ -95,9 +165,7 @@ fn told() -> Vec<String> {
 
 /// Opens a copy of the folder, looks at everything in it, makes its catalog anew, and answers what its audit log tells.
 async fn opens(version: u32) -> Vec<String> {
-    let mut house = House::new();
-    house.root = RootKey::parse_text(&std::fs::read_to_string(folder(version).join("root.key.txt")).unwrap()).unwrap();
-    copy(&folder(version), house.path());
+    let house = unfold(version);
     let service = house.open().await;
     let principal = service.authenticate(Plane::Data, Some(SECRET), "").await.unwrap();
     let me = OpContext { principal, ..house.operator() };

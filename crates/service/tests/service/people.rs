@@ -26,7 +26,7 @@ async fn comes(house: &House, service: &Arc<Service>, email: &str, password: Opt
     service.accept_invite(created.token.unwrap().reveal(), acceptance, "192.0.2.9").await.unwrap()
 }
 
-fn with(email: &str, password: &str, source: &str) -> SignIn {
+pub(crate) fn with(email: &str, password: &str, source: &str) -> SignIn {
     SignIn {
         email: Email::new(email).unwrap(),
         password: Password::shown(password),

@@ -451,6 +451,11 @@ mod tests {
         }
 
         #[test]
+        fn no_bytes_make_a_cursor_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = Cursor::decode(&bytes);
+        }
+
+        #[test]
         fn names_sort_as_times_do(a in 0u64..4_000_000_000_000, b in 0u64..4_000_000_000_000, m: u32, n: u32) {
             let (a, b) = ((a, u64::from(m)), (b, u64::from(n)));
             prop_assert_eq!(a.cmp(&b), object_name(a.0, a.1).cmp(&object_name(b.0, b.1)));

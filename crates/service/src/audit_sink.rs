@@ -13,6 +13,8 @@ use crate::{
 
 /// The object that shows whether a sink can be written.
 pub const AUDIT_ACCESS_TEST: &str = "audit-log-access-test";
+/// How long setting a sink up may take.
+const TRY_MS: u64 = 30_000;
 
 fn named(id: OrganizationId) -> Named {
     Named { place: Place::Organization(id), id: id.to_string(), kind: "organization" }
@@ -127,9 +129,6 @@ impl Service {
         tried.map_err(|error| Error::new(ErrorCode::FailedPrecondition, error.message))
     }
 }
-
-/// How long setting a sink up may take.
-const TRY_MS: u64 = 30_000;
 
 /// What the settings were, for the record.
 fn note(authorized: &mut Authorized<Named>, settings: &AuditSinkSettings) {

@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 use crate::{
     ApiKeySecret, AuthMode, OpContext, Service, audit,
     authorize::{self, invalid_api_key},
-    catalog::StoredApiKey,
+    catalog::{KeyActor, StoredApiKey},
 };
 
 const SECRET_LEN_MAX: usize = 512;
@@ -52,13 +52,12 @@ impl Service {
         }
         let hash = self.secret_hasher().of(text.as_bytes());
         let tables = self.catalog().tables();
-        // A secret of our shape is found by its id. One of that shape that came from elsewhere is found like any other import.
-        let by_id = ApiKeySecret::parse(text).and_then(|id| tables.keys.get(&id));
-        let Some(key) = by_id.or_else(|| tables.key_by_hash(&hash)) else { return Held::Unknown };
         let now_ms = self.clock().now_ms();
-        if !key.stored.has_secret(&hash, now_ms) {
-            return Held::Unknown;
-        }
+        let is_of = |key: &&KeyActor| key.stored.has_secret(&hash, now_ms);
+        // A secret of our shape is found by its id. One of that shape that came from elsewhere, or that a key had once and another
+        // has now, is found like any other import.
+        let by_id = ApiKeySecret::parse(text).and_then(|id| tables.keys.get(&id)).filter(is_of);
+        let Some(key) = by_id.or_else(|| tables.key_by_hash(&hash).filter(is_of)) else { return Held::Unknown };
         let principal = Arc::clone(&key.principal);
         if key.stored.info.is_expired(now_ms) {
             return Held::Refused(principal, "The API key has expired");

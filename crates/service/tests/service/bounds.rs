@@ -3,10 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use pinyon_model::{
-    ApiKeyChange, ErrorCode, IndexName, NamespaceName, Network, Permission, Plane, Prefix, PrincipalRef, ResourceRef, Restrictions,
-    RestrictionsChange, Role, UpdateTarget,
+    ApiKeyChange, ErrorCode, IndexName, NamespaceName, Network, Permission, Plane, Prefix, Principal, PrincipalRef, ResourceRef,
+    Restrictions, RestrictionsChange, Role, UpdateTarget,
 };
-use pinyon_service::{CreatedApiKey, NewApiKey, OpContext, PermissionQuestion, Service, ServiceOptions};
+use pinyon_service::{ApiKeySecret, CreatedApiKey, NewApiKey, OpContext, PermissionQuestion, Service, ServiceOptions};
 
 use crate::{
     common::{House, audit_events, close, code, namespace, query, record, spec},
@@ -90,6 +90,20 @@ async fn a_rotated_secret_goes_on_for_its_overlap_and_over_a_restart() {
     }
     service.delete_api_key(&house.operator(), id).await.unwrap();
     assert_eq!(asks(&service, fourth.secret.reveal(), "").await, Some(ErrorCode::Unauthenticated));
+    close(service).await;
+}
+
+#[tokio::test]
+async fn a_secret_that_one_key_gave_up_can_be_anothers() {
+    let house = House::new();
+    let service = house.open().await;
+    let first = key(&house, &service, NewApiKey::default()).await;
+    service.rotate_api_key(&house.operator(), first.key.id, 0).await.unwrap();
+    assert_eq!(asks(&service, first.secret.reveal(), "").await, Some(ErrorCode::Unauthenticated));
+    let secret = Some(ApiKeySecret::import(first.secret.reveal()).unwrap());
+    let second = key(&house, &service, NewApiKey { secret, ..NewApiKey::default() }).await;
+    let principal = service.authenticate(Plane::Data, Some(first.secret.reveal()), "").await.unwrap();
+    assert!(matches!(&*principal, Principal::ApiKey { id, .. } if *id == second.key.id));
     close(service).await;
 }
 

@@ -3,7 +3,7 @@
 use pinyon_model::{Email, Error, ErrorCode, OrganizationId, Result, User};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{json, oauth::Secret};
+use crate::{admin::user::UserOut, json, oauth::Secret};
 
 /// Who wants to come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,23 +66,14 @@ struct LoginOut<'a> {
     user: UserOut<'a>,
 }
 
-#[derive(Serialize)]
-struct UserOut<'a> {
-    id: String,
-    email: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-}
-
 /// The body of the answer to whoever came in: a bearer token that is good for so many seconds.
 pub fn login_response(user: &User, access_token: &str, expires_in_s: u64) -> Vec<u8> {
-    let User { id, organization_id, email, name, created_at_ms: _ } = user;
     json::to_vec(&LoginOut {
         access_token,
         token_type: "Bearer",
         expires_in: expires_in_s,
-        organization_id: organization_id.to_string(),
-        user: UserOut { id: id.to_string(), email: email.as_str(), name: name.as_deref() },
+        organization_id: user.organization_id.to_string(),
+        user: user.into(),
     })
 }
 

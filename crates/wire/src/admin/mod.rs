@@ -10,7 +10,7 @@ pub(crate) mod role_binding;
 mod service_account;
 #[cfg(test)]
 mod tests;
-mod user;
+pub(crate) mod user;
 
 pub use api_key::{ApiKeyRequest, api_key_list, api_key_model, create_api_key, created_api_key, update_api_key};
 pub use audit_sink::{audit_sink_model, put_audit_sink, removed_audit_sink};

@@ -23,7 +23,7 @@ pub fn user_page(listing: &Listing, page: &Page<User>) -> Vec<u8> {
 }
 
 #[derive(Serialize)]
-struct UserOut<'a> {
+pub(crate) struct UserOut<'a> {
     id: String,
     email: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use pinyon_model::{Error, ErrorCode, Organization, OrganizationId, PaymentStatus
 
 use crate::{
     OpContext, Service,
-    authorize::{Action, Installation, Named, Place},
+    authorize::{Action, Authorized, Installation, Named, Place},
     catalog::{Change, Noun, NounId, Tables},
     service::new_owners,
 };
@@ -56,52 +56,52 @@ impl Service {
 
     /// Gives an organization another name, of 1 to 512 characters.
     pub async fn rename_organization(self: &Arc<Self>, ctx: &OpContext, id: OrganizationId, name: String) -> Result<Organization> {
-        let (this, ctx) = (Arc::clone(self), ctx.clone());
-        self.detached(async move {
-            let mut authorized = this.authorize(&ctx, Action::UpdateOrganization, named(id)).await?;
-            let result: Result<Organization> = async {
-                let name = Organization::parse_name(&name)?;
-                let mut writer = this.catalog().writer().await;
-                let old = this.catalog().tables().organizations.get(&id).cloned().ok_or_else(|| gone(id))?;
-                authorized.name(name.clone(), old.name.clone());
-                let organization = Organization { name, ..old };
-                let change = Change::Put(Noun::Organization(organization.clone()));
-                this.catalog().change(&mut writer, &mut authorized, this.audit(), vec![change]).await?;
-                Ok(organization)
-            }
-            .await;
-            authorized.close(result).await
-        })
-        .await
+        let change = move |authorized: &mut Authorized<Named>, o: &mut Organization| {
+            let name = Organization::parse_name(&name)?;
+            authorized.name(name.clone(), o.name.clone());
+            o.name = name;
+            Ok(())
+        };
+        self.change_organization(ctx, Action::UpdateOrganization, id, change).await
     }
 
     /// Puts an organization on a plan. The operator's: what a plan bounds, [`crate::Limits`] say.
     pub async fn set_plan(self: &Arc<Self>, ctx: &OpContext, id: OrganizationId, plan: Plan) -> Result<Organization> {
-        self.set(ctx, Action::SetPlan, id, ("plan", plan.as_str()), move |o| o.plan = plan).await
+        let change = move |authorized: &mut Authorized<Named>, o: &mut Organization| {
+            authorized.note("plan", plan.as_str());
+            authorized.name(o.name.clone(), o.name.clone());
+            o.plan = plan;
+            Ok(())
+        };
+        self.change_organization(ctx, Action::SetPlan, id, change).await
     }
 
     /// Says whether an organization pays. The operator's: what one that does not pay may still do, [`crate::payment`] says.
     pub async fn set_payment_status(self: &Arc<Self>, ctx: &OpContext, id: OrganizationId, status: PaymentStatus) -> Result<Organization> {
-        self.set(ctx, Action::SetPaymentStatus, id, ("payment_status", status.as_str()), move |o| o.payment_status = status).await
+        let change = move |authorized: &mut Authorized<Named>, o: &mut Organization| {
+            authorized.note("payment_status", status.as_str());
+            authorized.name(o.name.clone(), o.name.clone());
+            o.payment_status = status;
+            Ok(())
+        };
+        self.change_organization(ctx, Action::SetPaymentStatus, id, change).await
     }
 
-    async fn set(
+    /// Changes an organization's row; `change` names the organization in the record.
+    async fn change_organization(
         self: &Arc<Self>,
         ctx: &OpContext,
         action: Action,
         id: OrganizationId,
-        fact: (&'static str, &'static str),
-        change: impl FnOnce(&mut Organization) + Send + 'static,
+        change: impl FnOnce(&mut Authorized<Named>, &mut Organization) -> Result<()> + Send + 'static,
     ) -> Result<Organization> {
         let (this, ctx) = (Arc::clone(self), ctx.clone());
         self.detached(async move {
             let mut authorized = this.authorize(&ctx, action, named(id)).await?;
-            authorized.note(fact.0, fact.1);
             let result: Result<Organization> = async {
                 let mut writer = this.catalog().writer().await;
                 let mut organization = this.catalog().tables().organizations.get(&id).cloned().ok_or_else(|| gone(id))?;
-                authorized.name(organization.name.clone(), organization.name.clone());
-                change(&mut organization);
+                change(&mut authorized, &mut organization)?;
                 let change = Change::Put(Noun::Organization(organization.clone()));
                 this.catalog().change(&mut writer, &mut authorized, this.audit(), vec![change]).await?;
                 Ok(organization)

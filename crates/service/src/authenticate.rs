@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use pinyon_model::{AuditOutcome, Plane, Principal, Result};
+use pinyon_model::{AuditEvent, AuditOutcome, Plane, Principal, Result};
 use pinyon_storage::random_bytes;
 use subtle::ConstantTimeEq;
 
@@ -71,13 +71,18 @@ impl Service {
     }
 
     async fn record_refused(&self, principal: Arc<Principal>, reason: &str, source: &str) -> Result<()> {
-        let now_ms = self.clock().now_ms();
+        let outcome = AuditOutcome::Failure { reason: reason.to_owned(), error_code: "Unauthenticated".to_owned() };
+        let event = self.key_use_event(principal, source, self.clock().now_ms());
+        self.audit().refuse(AuditEvent { outcome, ..event }).await
+    }
+
+    /// The event of a key's use from an address, not yet closed.
+    pub(crate) fn key_use_event(&self, principal: Arc<Principal>, source: &str, now_ms: u64) -> AuditEvent {
         let ctx = OpContext { principal, source: source.into(), user_agent: "".into(), ..OpContext::internal(Principal::System, now_ms) };
         let mut event = audit::open_event(&ctx, random_bytes(), "use", "api-key");
-        event.outcome = AuditOutcome::Failure { reason: reason.to_owned(), error_code: "Unauthenticated".to_owned() };
         (event.resource_id, event.resource_name) = (event.actor.principal_id.clone(), event.actor.principal_name.clone());
         self.place_event(&mut event, ctx.principal.organization_id());
-        self.audit().refuse(event).await
+        event
     }
 }
 

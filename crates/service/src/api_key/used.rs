@@ -11,10 +11,10 @@ use std::{
 };
 
 use pinyon_model::{ApiKeyId, AuditEvent, AuditOutcome, Result};
-use pinyon_storage::{ObjectKind, Purpose, PutMode, StorageError, random_bytes};
+use pinyon_storage::{ObjectKind, Purpose, PutMode, StorageError};
 
 use crate::{
-    OpContext, Service, audit,
+    Service,
     catalog::KeyActor,
     codec::{Reader, Writer},
     store::Store,
@@ -165,19 +165,9 @@ impl Service {
     }
 
     fn use_event(&self, key: &KeyActor, source: &str, count: u64, now_ms: u64) -> AuditEvent {
-        let ctx = OpContext { principal: Arc::clone(&key.principal), source: source.into(), ..self.nobody(now_ms) };
-        let mut event = audit::open_event(&ctx, random_bytes(), "use", "api-key");
-        (event.resource_id, event.resource_name) = (key.stored.info.id.to_string(), key.stored.info.name.clone());
-        event.outcome = AuditOutcome::Success;
-        event.count = count;
+        let mut event = self.key_use_event(Arc::clone(&key.principal), source, now_ms);
         event.parameters.push(("project_id".to_owned(), key.stored.info.project_id.to_string()));
-        self.place_event(&mut event, key.principal.organization_id());
-        event
-    }
-
-    /// A context that says nothing of the caller but what is put into it.
-    fn nobody(&self, now_ms: u64) -> OpContext {
-        OpContext { user_agent: "".into(), ..OpContext::internal(pinyon_model::Principal::System, now_ms) }
+        AuditEvent { outcome: AuditOutcome::Success, count, ..event }
     }
 
     /// Writes what is known now. It is no more than a convenience: a failure is told to the program's own log, once.

@@ -165,7 +165,7 @@ impl Operator<'_> {
         let change = ApiKeyChange { name, roles: Some(roles).filter(|r| !r.is_empty()), expires_at_ms, restrictions };
         let key = self.service.update_api_key(&self.ctx, key.id, change).await?;
         let projects = self.service.list_projects(&self.ctx).await?;
-        Ok(Output::KeyUpdated { key: self.key_rows(&projects, vec![key]).remove(0) })
+        Ok(Output::KeyUpdated { key: self.key_row(&projects, key) })
     }
 
     async fn rotate_key(&self, id: &str, overlap: &str) -> Result<Output> {
@@ -178,11 +178,11 @@ impl Operator<'_> {
     fn key_created(&self, projects: &[Project], created: CreatedApiKey) -> Output {
         let CreatedApiKey { key, secret } = created;
         let value = Secret::new(secret.reveal().to_owned());
-        Output::KeyCreated { key: self.key_rows(projects, vec![key]).remove(0), value }
+        Output::KeyCreated { key: self.key_row(projects, key), value }
     }
 
-    fn key_rows(&self, projects: &[Project], keys: Vec<ApiKey>) -> Vec<KeyRow> {
-        self.service.with_last_use(keys).into_iter().map(|used| KeyRow::new(projects, used)).collect()
+    fn key_row(&self, projects: &[Project], key: ApiKey) -> KeyRow {
+        KeyRow::new(projects, self.service.with_last_use(key))
     }
 
     async fn permissions(
@@ -212,7 +212,7 @@ impl Operator<'_> {
         if self.ctx.organization.is_some() {
             keys.retain(|k| projects.iter().any(|p| p.id == k.project_id));
         }
-        Ok(Output::Keys { keys: self.key_rows(&projects, keys) })
+        Ok(Output::Keys { keys: keys.into_iter().map(|key| self.key_row(&projects, key)).collect() })
     }
 
     async fn create_service_account(&self, name: &str, roles: &[String], project: Option<String>) -> Result<Output> {

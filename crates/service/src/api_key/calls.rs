@@ -230,9 +230,9 @@ impl Service {
         }
     }
 
-    /// With these keys, when each was used last.
-    pub fn with_last_use(&self, keys: Vec<ApiKey>) -> Vec<UsedApiKey> {
-        keys.into_iter().map(|key| UsedApiKey { last_use: self.last_use(key.id), key }).collect()
+    /// With a key, when it was used last.
+    pub fn with_last_use(&self, key: ApiKey) -> UsedApiKey {
+        UsedApiKey { last_use: self.last_use(key.id), key }
     }
 
     pub(super) fn api_key(&self, id: ApiKeyId) -> Result<ApiKey> {

@@ -127,8 +127,8 @@ async fn the_newest_directory_opens() {
     let house = unfold(3);
     let service = house.open_with(options(&house, &Bucket::new())).await.unwrap();
     let operator = house.operator();
-    let keys = service.with_last_use(service.list_api_keys(&operator, None).await.unwrap());
-    let bounded = keys.iter().find(|k| k.key.name == "bounded").unwrap();
+    let keys = service.list_api_keys(&operator, None).await.unwrap();
+    let bounded = service.with_last_use(keys.into_iter().find(|k| k.name == "bounded").unwrap());
     assert_eq!((bounded.key.expires_at_ms, &bounded.key.restrictions), (Some(EXPIRES), &restrictions()));
     assert_eq!(bounded.last_use.as_ref().map(|l| l.source.as_str()), Some("192.0.2.7"));
     service.authenticate(Plane::Data, Some(BOUNDED), "192.0.2.9").await.expect("the secret before the rotation");

@@ -1,6 +1,6 @@
 //! API keys with their bounds: Pinyon's own operations.
 
-use pinyon_model::{ApiKeyId, ProjectId, Result};
+use pinyon_model::{ApiKey, ApiKeyId, ProjectId, Result};
 use pinyon_service::{CreatedApiKey, NewApiKey, UsedApiKey};
 use pinyon_wire::pinyon;
 
@@ -9,7 +9,7 @@ use crate::answer::Answer;
 
 pub(super) async fn list(call: Call) -> Result<Answer> {
     let keys = call.service().list_api_keys(&call.ctx, Some(ProjectId::parse(call.param("project_id"))?)).await?;
-    let keys = call.service().with_last_use(keys);
+    let keys: Vec<UsedApiKey> = keys.into_iter().map(|key| call.service().with_last_use(key)).collect();
     Ok(call.answer(pinyon::bounded_key_list(keys.iter().map(|used| (&used.key, last_use(used))))))
 }
 
@@ -23,13 +23,13 @@ pub(super) async fn create(call: Call) -> Result<Answer> {
 
 pub(super) async fn describe(call: Call) -> Result<Answer> {
     let key = call.service().describe_api_key(&call.ctx, id(&call)?).await?;
-    model(&call, key)
+    Ok(model(&call, key))
 }
 
 pub(super) async fn update(call: Call) -> Result<Answer> {
     let change = pinyon::update_bounded_key(call.body())?;
     let key = call.service().update_api_key(&call.ctx, id(&call)?, change).await?;
-    model(&call, key)
+    Ok(model(&call, key))
 }
 
 pub(super) async fn rotate(call: Call) -> Result<Answer> {
@@ -38,10 +38,9 @@ pub(super) async fn rotate(call: Call) -> Result<Answer> {
     Ok(call.answer(pinyon::created_bounded_key(&key, secret.reveal())).no_store())
 }
 
-fn model(call: &Call, key: pinyon_model::ApiKey) -> Result<Answer> {
-    let used = call.service().with_last_use(vec![key]);
-    let body = used.first().map(|used| pinyon::bounded_key_model(&used.key, last_use(used)));
-    Ok(call.answer(body.unwrap_or_default()))
+fn model(call: &Call, key: ApiKey) -> Answer {
+    let used = call.service().with_last_use(key);
+    call.answer(pinyon::bounded_key_model(&used.key, last_use(&used)))
 }
 
 fn last_use(used: &UsedApiKey) -> Option<pinyon::KeyUse<'_>> {

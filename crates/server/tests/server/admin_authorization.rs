@@ -1,4 +1,4 @@
-//! The matrix of the admin plane: every operation, asked by everybody, held to a table that was typed by hand.
+//! The matrix of the admin plane: every operation, asked by everybody, held to a table that was not made by the code.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The matrix: every operation, asked by everybody, held to a table that was typed by hand.
+//! The matrix: every operation, asked by everybody, held to a table that was not made by the code.
 
 use std::collections::BTreeSet;
 

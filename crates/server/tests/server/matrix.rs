@@ -1,4 +1,4 @@
-//! Tables of who is answered what, typed by hand: a line for each operation, a column for each kind of caller. And the callers.
+//! Tables of who is answered what, written from Pinecone's tables of roles: a line for each operation, a column for each kind of caller. And the callers.
 
 use serde_json::{Value, json};
 

@@ -63,7 +63,7 @@ impl Engine {
         let jobs = settings.jobs.max(1);
         let shared = Arc::new(Shared {
             sealed: sealed.clone(),
-            store: Arc::clone(&store),
+            store,
             root,
             keys,
             sampler: Sampler::new(Arc::clone(&clock), &settings),
@@ -79,11 +79,11 @@ impl Engine {
             open: OpenSet::new(settings.open_namespaces),
             settings,
         });
-        let closing = shared.closing.clone();
+        let (closing, keys) = (shared.closing.clone(), Arc::clone(&shared.keys));
         shared.tasks.spawn(async move {
             tokio::select! {
                 () = closing.cancelled() => {}
-                () = remove_superseded(removal_requests, store, sealed, cache) => {}
+                () = remove_superseded(removal_requests, sealed, cache, keys) => {}
             }
         });
         shared.tasks.spawn(close_idle(Arc::clone(&shared)));

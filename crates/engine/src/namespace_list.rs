@@ -407,7 +407,7 @@ pub(crate) fn list_folder(index: IndexId) -> String {
 }
 
 fn log_options(shared: &Shared, index: IndexId, key: &Arc<DataKey>, after: Lsn) -> LogOptions {
-    LogOptions { kind: LogKind::NAMESPACE_LIST, owner: *index.as_bytes(), key: Arc::clone(key), after, space: shared.store.space() }
+    LogOptions { kind: LogKind::NAMESPACE_LIST, owner: *index.as_bytes(), keys: Arc::clone(key).into(), after, space: shared.store.space() }
 }
 
 async fn open_log(shared: &Shared, index: IndexId, key: &Arc<DataKey>, after: Lsn) -> Result<(Log, Vec<(Lsn, Bytes)>)> {

@@ -71,6 +71,8 @@ ids! {
     InviteId,
     /// One grant of a role.
     RoleBindingId,
+    /// A backup of an index.
+    BackupId,
     /// A stored object (a segment, a manifest, a log file): random, also the object's name.
     ObjectId,
 }

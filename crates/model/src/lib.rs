@@ -44,7 +44,9 @@ pub use email::Email;
 pub use error::{Error, ErrorCode, Result};
 pub use explain::{Explain, SearchPlan, SegmentExplain};
 pub use filter::{Condition, Filter, Scalar};
-pub use id::{ApiKeyId, IndexId, InviteId, NamespaceId, ObjectId, OrganizationId, ProjectId, RoleBindingId, ServiceAccountId, UserId};
+pub use id::{
+    ApiKeyId, BackupId, IndexId, InviteId, NamespaceId, ObjectId, OrganizationId, ProjectId, RoleBindingId, ServiceAccountId, UserId,
+};
 pub use index::{
     DeletionProtection, Dimension, Index, IndexChange, IndexName, IndexSchema, IndexSpec, IndexState, Metric, SchemaField, VectorShape,
     VectorType,

@@ -31,7 +31,7 @@ async fn main() -> Done<()> {
     let options = LogOptions {
         kind: LogKind::NAMESPACE,
         owner: *namespace.as_bytes(),
-        key: namespace_key.clone(),
+        keys: namespace_key.clone().into(),
         after: Lsn(0),
         space: Space::unlimited(),
     };

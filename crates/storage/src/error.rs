@@ -73,6 +73,12 @@ pub enum StorageError {
         /// Whose key.
         what: String,
     },
+    /// The key lies below a project key whose provider has not given it, or has taken it away. It may come back.
+    #[error("the key of {what} is locked: the customer's key above it is not available")]
+    KeyLocked {
+        /// Whose key.
+        what: String,
+    },
     /// Sealed under another key than the one given.
     #[error("the root key given (fingerprint {given}) is not the one that '{file}' is sealed under (fingerprint {expected})")]
     WrongRootKey {
@@ -118,6 +124,7 @@ impl StorageError {
 impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
         let code = match &error {
+            StorageError::KeyLocked { .. } => ErrorCode::Forbidden,
             StorageError::Damaged { .. } | StorageError::KeyMissing { .. } => ErrorCode::DataLoss,
             StorageError::Full { .. } | StorageError::Fenced { .. } | StorageError::Conflict { .. } | StorageError::Io { .. } => {
                 ErrorCode::Unavailable

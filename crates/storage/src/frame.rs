@@ -35,7 +35,8 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::crypto::{self, SALT, Sealer, TAG, counter_nonce};
-use crate::{DataKey, KeyId, Result, StorageError};
+use crate::key_ring::key_for;
+use crate::{KeyId, Opens, Result, StorageError};
 
 pub(crate) const HEADER: usize = 176;
 pub(crate) const FRAME_HEADER: usize = 32;
@@ -184,10 +185,8 @@ impl FileHeader {
     }
 
     /// A sealer for this file, once its key and header were checked.
-    pub(crate) fn open(&self, bytes: &[u8], key: &DataKey, file: &str) -> Result<Sealer> {
-        if self.key_id != key.id() {
-            return Err(StorageError::damaged(file, format!("it is sealed under key {}, not under its owner's {}", self.key_id, key.id())));
-        }
+    pub(crate) fn open(&self, bytes: &[u8], keys: &(impl Opens + ?Sized), file: &str) -> Result<Sealer> {
+        let key = key_for(keys, self.key_id, file)?;
         let sealer = self.sealer(key.bytes());
         self.authenticate(bytes, &sealer, file)?;
         Ok(sealer)
@@ -416,6 +415,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::DataKey;
 
     fn file(groups: &[Vec<Bytes>]) -> (FileHeader, DataKey, Vec<u8>) {
         let key = DataKey::generate();

@@ -14,6 +14,7 @@ mod frame;
 pub mod fs;
 #[doc(hidden)]
 pub mod fuzz;
+mod key_ring;
 mod key_store;
 mod local;
 mod log;
@@ -26,7 +27,8 @@ pub use crypto::random_bytes;
 pub use data_dir::{DataDir, DataDirOptions, Purpose, Space};
 pub use data_key::{DataKey, KeyId, Mac, NotAuthentic};
 pub use error::{Result, StorageError};
-pub use key_store::KeyStore;
+pub use key_ring::{KeyRing, Opens};
+pub use key_store::{KeyAbove, KeyStore, KeysUnder, ProjectKey};
 pub use local::LocalStore;
 pub use log::{Log, LogCheck, LogKind, LogOptions, LogPart, LogReader};
 pub use memory::{BlobFault, BlobOp, MemoryStore};

@@ -44,7 +44,7 @@ async fn live(folder: &Path) {
     let dir = data.path().join("ns");
     let manifest = store.get_named("ns/manifest", ObjectKind::MANIFEST, &key).await.ok();
     let after = manifest.as_ref().map_or(0, |m| u64::from_le_bytes(m.plain[..8].try_into().unwrap()));
-    let options = LogOptions { kind: LogKind::NAMESPACE, owner: [2; 16], key: key.clone(), after: Lsn(after), space: data.space() };
+    let options = LogOptions { kind: LogKind::NAMESPACE, owner: [2; 16], keys: key.clone().into(), after: Lsn(after), space: data.space() };
     let (mut log, _) = Log::open(dir, options).expect("a log opens after any crash");
     for n in 0..4 {
         let frame = Bytes::from(format!("{PLANT} {n} {}", std::process::id()));
@@ -117,7 +117,7 @@ async fn survives(folder: &Path, what: &str) {
     let store = SealedStore::new(Arc::new(local));
     let manifest = store.get_named("ns/manifest", ObjectKind::MANIFEST, &key).await.ok();
     let after = manifest.map_or(0, |m| u64::from_le_bytes(m.plain[..8].try_into().unwrap()));
-    let options = LogOptions { kind: LogKind::NAMESPACE, owner: [2; 16], key: key.clone(), after: Lsn(after), space: data.space() };
+    let options = LogOptions { kind: LogKind::NAMESPACE, owner: [2; 16], keys: key.clone().into(), after: Lsn(after), space: data.space() };
     let (_, frames) = Log::open(data.path().join("ns"), options).unwrap_or_else(|e| panic!("{what}: {e}"));
     let frames: HashMap<u64, Bytes> = frames.into_iter().map(|(lsn, b)| (lsn.0, b)).collect();
     let deleting = acks.lines().any(|l| l == "deleting");

@@ -33,7 +33,8 @@ async fn opens(golden: &Path) {
     let system_key = keys.system_key("golden").await.unwrap();
 
     let owner = *namespace.as_bytes();
-    let options = LogOptions { kind: LogKind::NAMESPACE, owner, key: namespace_key.clone(), after: Lsn(1), space: Space::unlimited() };
+    let options =
+        LogOptions { kind: LogKind::NAMESPACE, owner, keys: namespace_key.clone().into(), after: Lsn(1), space: Space::unlimited() };
     let (log, frames) = Log::open(folder.join("log"), options).unwrap();
     let long = "a longer frame, for its padding";
     let expected = [(2, ""), (3, long), (4, "first"), (5, ""), (6, long)];

@@ -200,13 +200,15 @@ impl Namespace {
             }
             output.map(|segment| carry(&core, &version.segments.iter().collect::<Vec<_>>(), inputs, segment, flushed))
         };
-        let mut next = Manifest { flushed, segments: stored.manifest.segments.iter().filter(|s| !is_input(s.id)).copied().collect() };
+        let segments = stored.manifest.segments.iter().filter(|s| !is_input(s.id)).copied().collect();
+        let mut next = Manifest { namespace: Some(self.id), flushed, segments, ..stored.manifest };
         if let Some(Carried { view, unsaved }) = &carried {
             let mut dead = (*view.dead).clone();
             for (row, _) in unsaved {
                 dead.remove(*row);
             }
             let deletes = self.store_deletes(view, &dead, None).await?;
+            next.shed |= deletes.is_some();
             next.segments.push(super::manifest::StoredSegment { deletes, ..view.segment.stored });
         }
         let before: Vec<ObjectId> =

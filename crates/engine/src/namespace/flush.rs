@@ -10,7 +10,7 @@ use pinyon_storage::Purpose;
 use roaring::RoaringBitmap;
 
 use super::{
-    Namespace,
+    Core, Namespace,
     manifest::{Manifest, StoredDeletes, StoredSegment},
     memtable::Memtable,
     stored::Stored,
@@ -78,14 +78,24 @@ impl Namespace {
     }
 
     /// Stores everything that is in memory now, or what an earlier flush froze and could not store.
-    async fn flush(&self) -> Result<()> {
+    pub(super) async fn flush(&self) -> Result<()> {
         let mut stored = self.stored.lock().await;
         if self.is_ending() {
             return Ok(());
         }
-        let Some((frozen, upto)) = self.freeze(stored.manifest.flushed).await else { return Ok(()) };
-        let flushed = self.store_memtable(&frozen, upto).await?;
-        let outcome = self.store_manifest(&mut stored, flushed.as_ref(), upto).await;
+        let frozen = {
+            let mut core = self.core.lock().await;
+            self.freeze(&mut core, stored.manifest.flushed)
+        };
+        let Some((frozen, upto)) = frozen else { return Ok(()) };
+        let shed = stored.manifest.shed || frozen.rows().any(|(_, row)| row.deleted().is_some());
+        self.store_frozen(&mut stored, &frozen, upto, shed).await
+    }
+
+    /// Stores a frozen memtable, and says whether anything that the current key sealed is shed besides what the manifest shows.
+    pub(super) async fn store_frozen(&self, stored: &mut Stored, frozen: &Memtable, upto: Lsn, shed: bool) -> Result<()> {
+        let flushed = self.store_memtable(frozen, upto).await?;
+        let outcome = self.store_manifest(stored, flushed.as_ref(), upto, shed).await;
         let superseded = match outcome {
             Ok(superseded) => superseded,
             Err(error) => {
@@ -94,14 +104,13 @@ impl Namespace {
                 return Err(error);
             }
         };
-        self.take_in(flushed, &frozen, upto).await;
+        self.take_in(flushed, frozen, upto).await;
         superseded.into_iter().for_each(|object| self.superseded.request(object));
         Ok(())
     }
 
-    /// Puts a new memtable in the place of the one that is written to.
-    async fn freeze(&self, flushed: Lsn) -> Option<(Arc<Memtable>, Lsn)> {
-        let mut core = self.core.lock().await;
+    /// Puts a new memtable in the place of the one that is written to; none if nothing was written since `flushed`.
+    pub(super) fn freeze(&self, core: &mut Core, flushed: Lsn) -> Option<(Arc<Memtable>, Lsn)> {
         let version = self.version();
         if let (Some(upto), Some(frozen)) = (core.frozen, version.frozen()) {
             return Some((Arc::clone(frozen), upto));
@@ -138,12 +147,12 @@ impl Namespace {
             codes: CodesFrom { coded: settings.coded_vectors, clustered: settings.clustered_vectors },
             schema: self.schema.clone(),
         };
-        SegmentWriter::create(&self.shared.sealed, &self.folder, &self.key, options, Purpose::Essential).await
+        SegmentWriter::create(&self.shared.sealed, &self.folder, &self.key(), options, Purpose::Essential).await
     }
 
     pub(super) async fn finish_segment(&self, writer: SegmentWriter) -> Result<Arc<Segment>> {
-        let SegmentInfo { object: id, rows, bytes: plain_bytes, counted_bytes, .. } = writer.finish().await?;
-        let stored = StoredSegment { id, key: *self.key.id().as_bytes(), rows, counted_bytes, plain_bytes, deletes: None };
+        let SegmentInfo { object: id, key, rows, bytes: plain_bytes, counted_bytes, .. } = writer.finish().await?;
+        let stored = StoredSegment { id, key: *key.as_bytes(), rows, counted_bytes, plain_bytes, deletes: None };
         let opened = self.open_segment(&stored).await;
         if opened.is_err() {
             self.superseded.request(id);
@@ -153,14 +162,15 @@ impl Namespace {
 
     /// Stores the deletes up to `upto` and the manifest that says so. Returns the objects that it names no longer, but for
     /// segments, which readers may hold.
-    async fn store_manifest(&self, stored: &mut Stored, flushed: Option<&Flushed>, upto: Lsn) -> Result<Vec<ObjectId>> {
+    async fn store_manifest(&self, stored: &mut Stored, flushed: Option<&Flushed>, upto: Lsn, shed: bool) -> Result<Vec<ObjectId>> {
         let views: Vec<(SegmentView, RoaringBitmap)> = {
             let core = self.core.lock().await;
             let version = self.version();
             let cleared = core.cleared.iter().filter(|c| c.at > upto).map(|c| &c.view);
             version.segments.iter().chain(cleared).map(|view| (view.clone(), core.unsaved.dead_at(view, upto))).collect()
         };
-        let mut next = Manifest { flushed: upto, segments: Vec::with_capacity(views.len() + 1) };
+        let shed = shed || views.iter().any(|(_, dead)| !dead.is_empty());
+        let mut next = Manifest { namespace: Some(self.id), shed, flushed: upto, segments: Vec::with_capacity(views.len() + 1) };
         for (view, dead) in &views {
             if dead.len() == u64::from(view.segment.stored.rows) {
                 continue;
@@ -186,7 +196,7 @@ impl Namespace {
             return Ok(before.filter(|_| !dead.is_empty()));
         }
         let StoredSegment { id, rows, .. } = view.segment.stored;
-        let (object, _) = deletes::write(&self.shared.sealed, &self.folder, &self.key, id, rows, dead, Purpose::Essential).await?;
+        let (object, _) = deletes::write(&self.shared.sealed, &self.folder, &self.key(), id, rows, dead, Purpose::Essential).await?;
         let counted_bytes = dead.iter().map(|row| view.segment.reader.size_bytes(row)).sum();
         Ok(Some(StoredDeletes { id: object, rows: dead.len() as u32, counted_bytes }))
     }

@@ -30,7 +30,7 @@ use std::sync::{
 };
 
 use pinyon_model::{Error, Filter, IndexId, MetadataSchema, NamespaceId, Result};
-use pinyon_storage::{DataKey, Log, StorageError};
+use pinyon_storage::{DataKey, KeyRing, Log, StorageError};
 use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
 
 pub(crate) use self::{
@@ -63,7 +63,8 @@ pub(crate) struct Namespace {
     /// The recall of its searches.
     measured: Arc<Measured>,
     folder: String,
-    key: Arc<DataKey>,
+    /// Its keys; which is the current one changes while a rotation goes on.
+    keys: RwLock<Arc<KeyRing>>,
     options: Arc<IndexOptions>,
     /// The fields that can be filtered on: its own schema, or the index's.
     schema: Option<MetadataSchema>,
@@ -115,6 +116,16 @@ impl Namespace {
         drop(current);
         // If nobody else holds the old version, what it alone held goes here, outside of the lock.
         drop(old);
+    }
+
+    /// Its keys at present.
+    pub(crate) fn keys(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The key that everything new is sealed under.
+    fn key(&self) -> Arc<DataKey> {
+        Arc::clone(self.keys().current())
     }
 
     /// Live records, their bytes, and the last write.

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use pinyon_model::{Error, Lsn, MetadataSchema, NamespaceId, ObjectId, Record, Result};
-use pinyon_storage::{BlobStore, DataKey, Log, LogKind, LogOptions};
+use pinyon_storage::{BlobStore, KeyRing, Log, LogKind, LogOptions};
 use roaring::RoaringBitmap;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
@@ -20,7 +20,7 @@ use super::{
     Core, Namespace,
     draft::{Change, Draft},
     effect::{self, Effect},
-    manifest::{self, Manifest, StoredSegment},
+    manifest::{self, Manifest, Source, StoredSegment},
     memtable::Memtable,
     plan,
     removal::Superseded,
@@ -66,7 +66,7 @@ pub(super) async fn object_ids(store: &dyn BlobStore, folder: &str) -> Result<Ve
 struct Objects<'a> {
     shared: &'a Shared,
     folder: &'a str,
-    key: &'a DataKey,
+    keys: &'a KeyRing,
 }
 
 /// What is on disk of a namespace, read into memory.
@@ -79,16 +79,17 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     /// Reads the manifest, the segments and the log. Writes nothing.
-    pub(super) async fn read(shared: &Shared, folder: &str, id: NamespaceId, key: &Arc<DataKey>) -> Result<Self> {
-        let objects = Objects { shared, folder, key };
-        let (number, manifest) = manifest::read_newest(&*shared.store, &shared.sealed, folder, key).await?;
+    pub(super) async fn read(shared: &Shared, folder: &str, id: NamespaceId, keys: &KeyRing) -> Result<Self> {
+        let objects = Objects { shared, folder, keys };
+        let source = Source { sealed: &shared.sealed, folder, namespace: id, keys };
+        let (number, manifest) = source.read_newest().await?;
         // The futures are made before the first wait: a closure over a borrow, kept across it, would not be `Send` to the compiler.
         let all: Vec<_> = manifest.segments.iter().map(|segment| objects.segment(segment)).collect();
         let segments: Vec<SegmentView> = stream::iter(all).buffered(OPEN_AT_ONCE).try_collect().await?;
         let options = LogOptions {
             kind: LogKind::NAMESPACE,
             owner: *id.as_bytes(),
-            key: Arc::clone(key),
+            keys: keys.clone(),
             after: manifest.flushed,
             space: shared.store.space(),
         };
@@ -130,8 +131,8 @@ impl Namespace {
     ) -> Result<Arc<Self>> {
         let shared = Arc::clone(&list.shared);
         let folder = namespace_folder(list.index, id);
-        let key = shared.keys.namespace_key(list.index, id).map_err(stored)?;
-        let Loaded { version, core, number, manifest } = Loaded::read(&shared, &folder, id, &key).await?;
+        let keys = shared.keys.namespace_keys(list.index, id).map_err(stored)?;
+        let Loaded { version, core, number, manifest } = Loaded::read(&shared, &folder, id, &keys).await?;
         let namespace = Arc::new(Self {
             id,
             index: list.index,
@@ -142,7 +143,7 @@ impl Namespace {
             queue: Mutex::new(Queue::default()),
             core: AsyncMutex::new(core),
             stored: AsyncMutex::new(Stored::new(number, manifest)),
-            superseded: Superseded::new(shared.removals.clone(), folder.clone(), Arc::clone(&key)),
+            superseded: Superseded::new(shared.removals.clone(), folder.clone(), list.index, id),
             failure: OnceLock::new(),
             deleted: AtomicBool::new(false),
             flushing: AtomicBool::new(false),
@@ -153,7 +154,7 @@ impl Namespace {
             gone: Mutex::new(None),
             shared,
             folder,
-            key,
+            keys: RwLock::new(keys),
         });
         namespace.sweep(number).await;
         Ok(namespace)
@@ -184,7 +185,8 @@ impl Namespace {
 
     /// Opens a segment that this namespace has just written.
     pub(super) async fn open_segment(&self, segment: &StoredSegment) -> Result<Arc<Segment>> {
-        let objects = Objects { shared: &self.shared, folder: &self.folder, key: &self.key };
+        let keys = self.keys();
+        let objects = Objects { shared: &self.shared, folder: &self.folder, keys: &keys };
         Ok(Segment::new(objects.reader(segment).await?, *segment))
     }
 }
@@ -192,7 +194,7 @@ impl Namespace {
 impl Objects<'_> {
     async fn reader(&self, segment: &StoredSegment) -> Result<SegmentReader> {
         let cache = Arc::clone(&self.shared.cache);
-        let reader = SegmentReader::open(&self.shared.sealed, self.folder, self.key, segment.id, cache).await?;
+        let reader = SegmentReader::open(&self.shared.sealed, self.folder, self.keys, segment.id, cache).await?;
         if reader.rows() != segment.rows {
             return Err(damaged(reader.name(), "it is not the segment that the manifest names"));
         }
@@ -203,7 +205,7 @@ impl Objects<'_> {
         let reader = self.reader(segment).await?;
         let (mut dead, mut dead_bytes) = (RoaringBitmap::new(), 0);
         if let Some(d) = &segment.deletes {
-            dead = deletes::read(&self.shared.sealed, self.folder, self.key, d.id, segment.id, segment.rows).await?;
+            dead = deletes::read(&self.shared.sealed, self.folder, self.keys, d.id, segment.id, segment.rows).await?;
             dead_bytes = d.counted_bytes;
         }
         Ok(SegmentView { segment: Segment::new(reader, *segment), dead: Arc::new(dead), dead_bytes })
@@ -237,11 +239,4 @@ async fn changes(version: &Version, effects: Vec<Effect>) -> Result<Vec<Change>>
         }
     }
     Ok(plan::changes(effects, puts))
-}
-
-impl Manifest {
-    /// Every object that it names.
-    pub(super) fn objects(&self) -> impl Iterator<Item = ObjectId> {
-        self.segments.iter().flat_map(|s| std::iter::once(s.id).chain(s.deletes.map(|d| d.id)))
-    }
 }

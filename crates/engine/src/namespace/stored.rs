@@ -5,7 +5,7 @@ use pinyon_storage::{ObjectKind, Purpose, PutMode, StorageError};
 
 use super::{
     Namespace,
-    manifest::{self, Manifest},
+    manifest::{self, Manifest, Source},
 };
 
 /// What is stored of a namespace. Whoever holds its lock may change that.
@@ -25,12 +25,12 @@ impl Stored {
     /// Makes `next` the manifest that counts: durable when this returns. If the number is taken, and not by an attempt of
     /// ours, someone else writes here, and the namespace fails.
     pub(super) async fn swap(&mut self, namespace: &Namespace, next: Manifest) -> Result<()> {
-        let plain = next.encode();
+        let plain = next.encode(namespace.id);
         loop {
             let name = manifest::name(&namespace.folder, self.number + 1);
             let sealed = &namespace.shared.sealed;
             let (kind, format) = (ObjectKind::MANIFEST, manifest::FORMAT);
-            match sealed.put_named(&name, kind, format, &namespace.key, &plain, PutMode::CreateOnly, Purpose::Essential).await {
+            match sealed.put_named(&name, kind, format, &namespace.key(), &plain, PutMode::CreateOnly, Purpose::Essential).await {
                 Ok(_) => break,
                 Err(StorageError::AlreadyExists { .. }) => self.pass_own_attempt(namespace).await?,
                 Err(error) => {
@@ -54,7 +54,11 @@ impl Stored {
     /// The next number is taken: by an attempt of ours whose answer was lost, or the namespace has another owner.
     async fn pass_own_attempt(&mut self, namespace: &Namespace) -> Result<()> {
         let number = self.number + 1;
-        let found = manifest::read(&namespace.shared.sealed, &namespace.folder, number, &namespace.key).await?;
+        let found = {
+            let keys = namespace.keys();
+            let source = Source { sealed: &namespace.shared.sealed, folder: &namespace.folder, namespace: namespace.id, keys: &keys };
+            source.read(number).await?
+        };
         if self.attempts.contains(&found) {
             self.number = number;
             self.attempts.clear();

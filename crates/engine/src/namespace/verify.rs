@@ -3,11 +3,11 @@
 use std::{path::Path, sync::Arc};
 
 use pinyon_model::{IndexId, NamespaceId, ObjectId, Result};
-use pinyon_storage::{DataKey, Log, LogKind, LogOptions, ObjectKind};
+use pinyon_storage::{KeyRing, Log, LogKind, LogOptions, ObjectKind};
 
 use super::{
     Namespace,
-    manifest::{self, Manifest},
+    manifest::{Manifest, Source},
     open::{Loaded, log_blocking},
     version::SegmentView,
 };
@@ -37,10 +37,10 @@ impl<'a> Place<'a> {
 
     /// Verifies a namespace that is closed, and that nobody opens meanwhile.
     pub(crate) async fn verify_closed(self, probe: bool) -> Result<(Counts, Vec<f64>)> {
-        let key = self.shared.keys.namespace_key(self.index, self.id).map_err(stored)?;
-        let (_, manifest) = manifest::read_newest(&*self.shared.store, &self.shared.sealed, self.folder, &key).await?;
-        self.verify(&key, &manifest).await?;
-        let loaded = Loaded::read(self.shared, self.folder, self.id, &key).await?;
+        let keys = self.shared.keys.namespace_keys(self.index, self.id).map_err(stored)?;
+        let (_, manifest) = self.source(&keys).read_newest().await?;
+        self.verify(&keys, &manifest).await?;
+        let loaded = Loaded::read(self.shared, self.folder, self.id, &keys).await?;
         let probes = if probe { self.probe(loaded.segments()).await? } else { Vec::new() };
         Ok((loaded.counts(), probes))
     }
@@ -52,12 +52,13 @@ impl<'a> Place<'a> {
         if namespace.is_deleted() {
             return Err(crate::error::no_namespace());
         }
-        let (_, manifest) = manifest::read_newest(&*self.shared.store, &self.shared.sealed, self.folder, &namespace.key).await?;
-        self.verify_deletes(&namespace.key, &manifest).await?;
-        self.verify_rest(&namespace.key, &manifest).await?;
+        let keys = namespace.keys();
+        let (_, manifest) = self.source(&keys).read_newest().await?;
+        self.verify_deletes(&keys, &manifest).await?;
+        self.verify_rest(&manifest).await?;
         let version = {
             let _quiet = namespace.core.lock().await;
-            self.verify_log(&namespace.key, &manifest).await?;
+            self.verify_log(&keys, &manifest).await?;
             namespace.version()
         };
         drop(held);
@@ -68,6 +69,10 @@ impl<'a> Place<'a> {
         Ok(Verified { records: version.records, probes })
     }
 
+    fn source<'b>(&'b self, keys: &'b KeyRing) -> Source<'b> {
+        Source { sealed: &self.shared.sealed, folder: self.folder, namespace: self.id, keys }
+    }
+
     async fn probe(self, segments: &[SegmentView]) -> Result<Vec<f64>> {
         let mut recalls = Vec::new();
         for view in segments {
@@ -76,51 +81,51 @@ impl<'a> Place<'a> {
         Ok(recalls)
     }
 
-    async fn verify(self, key: &Arc<DataKey>, manifest: &Manifest) -> Result<()> {
+    async fn verify(self, keys: &KeyRing, manifest: &Manifest) -> Result<()> {
         for segment in &manifest.segments {
             let cache = Arc::clone(&self.shared.cache);
-            SegmentReader::open(&self.shared.sealed, self.folder, key, segment.id, cache).await?.verify().await?;
+            SegmentReader::open(&self.shared.sealed, self.folder, keys, segment.id, cache).await?.verify().await?;
         }
-        self.verify_deletes(key, manifest).await?;
-        self.verify_rest(key, manifest).await?;
-        self.verify_log(key, manifest).await
+        self.verify_deletes(keys, manifest).await?;
+        self.verify_rest(manifest).await?;
+        self.verify_log(keys, manifest).await
     }
 
-    async fn verify_deletes(self, key: &DataKey, manifest: &Manifest) -> Result<()> {
+    async fn verify_deletes(self, keys: &KeyRing, manifest: &Manifest) -> Result<()> {
         for deletes in manifest.segments.iter().filter_map(|segment| segment.deletes) {
-            self.verify_object(key, deletes.id, ObjectKind::DELETES).await?;
+            self.verify_deletes_object(keys, deletes.id).await?;
         }
         Ok(())
     }
 
-    async fn verify_log(self, key: &Arc<DataKey>, manifest: &Manifest) -> Result<()> {
+    async fn verify_log(self, keys: &KeyRing, manifest: &Manifest) -> Result<()> {
         let options = LogOptions {
             kind: LogKind::NAMESPACE,
             owner: *self.id.as_bytes(),
-            key: Arc::clone(key),
+            keys: keys.clone(),
             after: manifest.flushed,
             space: self.shared.store.space(),
         };
         log_blocking(self.shared, self.folder, move |dir: &Path| Log::check(dir, &options)).await.map(drop)
     }
 
-    /// Objects that wait to be removed: no matter what is in them, but they are stored bytes.
-    async fn verify_rest(self, key: &DataKey, manifest: &Manifest) -> Result<()> {
+    /// Objects that wait to be removed: no matter what is in them, and their keys may be destroyed, but they are stored bytes.
+    async fn verify_rest(self, manifest: &Manifest) -> Result<()> {
         for id in super::open::object_ids(&*self.shared.store, self.folder).await? {
-            if !manifest.names(id) && self.verify_object(key, id, ObjectKind::SEGMENT).await.is_err() {
-                let outcome = self.verify_object(key, id, ObjectKind::DELETES).await;
-                let gone = self.shared.store.head(&format!("{}/{}", self.folder, id.hex())).await.is_err_and(|e| e.is_not_found());
-                if !gone {
-                    outcome?;
-                }
+            if manifest.names(id) {
+                continue;
+            }
+            match self.shared.sealed.scrub(&format!("{}/{}", self.folder, id.hex())).await {
+                Err(error) if !error.is_not_found() => return Err(stored(error)),
+                _ => {}
             }
         }
         Ok(())
     }
 
-    async fn verify_object(self, key: &DataKey, id: ObjectId, kind: ObjectKind) -> Result<()> {
+    async fn verify_deletes_object(self, keys: &KeyRing, id: ObjectId) -> Result<()> {
         let name = format!("{}/{}", self.folder, id.hex());
-        let reader = self.shared.sealed.open(&name, kind, key).await.map_err(stored)?;
+        let reader = self.shared.sealed.open(&name, ObjectKind::DELETES, keys).await.map_err(stored)?;
         reader.verify().await.map_err(stored)
     }
 }

@@ -3,7 +3,7 @@
 //! Plaintext: the segment's object id (16) ‖ rows of the segment (u32) ‖ how many are dead (u32) ‖ a roaring bitmap.
 
 use pinyon_model::{ObjectId, Result};
-use pinyon_storage::{ChunkSize, DataKey, ObjectKind, Purpose, SealedStore};
+use pinyon_storage::{ChunkSize, DataKey, ObjectKind, Opens, Purpose, SealedStore};
 use roaring::RoaringBitmap;
 
 use super::{
@@ -55,13 +55,13 @@ pub(crate) async fn write(
 pub(crate) async fn read(
     store: &SealedStore,
     dir: &str,
-    key: &DataKey,
+    keys: &(impl Opens + ?Sized),
     object: ObjectId,
     segment: ObjectId,
     rows: u32,
 ) -> Result<RoaringBitmap> {
     let name = format!("{dir}/{}", object.hex());
-    let reader = store.open(&name, ObjectKind::DELETES, key).await.map_err(stored)?;
+    let reader = store.open(&name, ObjectKind::DELETES, keys).await.map_err(stored)?;
     if reader.format() != FORMAT {
         return Err(crate::error::damaged(&name, "its format is not known"));
     }

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use pinyon_kernels::Kernels;
 use pinyon_model::{Filter, Lsn, ObjectId, RecordId, Result};
-use pinyon_storage::{DataKey, ObjectKind, SealedReader, SealedStore};
+use pinyon_storage::{ObjectKind, Opens, SealedReader, SealedStore};
 use tokio::sync::OnceCell;
 
 use super::{
@@ -82,9 +82,15 @@ pub(crate) struct FetchedList {
 
 impl SegmentReader {
     /// Opens the segment `object` in folder `dir`.
-    pub(crate) async fn open(store: &SealedStore, dir: &str, key: &DataKey, object: ObjectId, cache: Arc<BlockCache>) -> Result<Self> {
+    pub(crate) async fn open(
+        store: &SealedStore,
+        dir: &str,
+        keys: &(impl Opens + ?Sized),
+        object: ObjectId,
+        cache: Arc<BlockCache>,
+    ) -> Result<Self> {
         let name = format!("{dir}/{}", object.hex());
-        let sealed = store.open(&name, ObjectKind::SEGMENT, key).await.map_err(stored)?;
+        let sealed = store.open(&name, ObjectKind::SEGMENT, keys).await.map_err(stored)?;
         if sealed.format() != format::FORMAT {
             let what = format!("its format is {}, and this version reads {}", sealed.format(), format::FORMAT);
             return Err(crate::error::damaged(&name, &what));

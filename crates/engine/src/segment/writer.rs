@@ -5,7 +5,7 @@
 
 use pinyon_kernels::Kernels;
 use pinyon_model::{Dimension, Error, Lsn, MetadataSchema, Metric, ObjectId, Record, Result};
-use pinyon_storage::{ChunkSize, DataKey, ObjectKind, Purpose, SealedStore, SealedWriter};
+use pinyon_storage::{ChunkSize, DataKey, KeyId, ObjectKind, Purpose, SealedStore, SealedWriter};
 use roaring::RoaringBitmap;
 
 use super::{
@@ -39,6 +39,8 @@ pub(crate) struct SegmentOptions {
 pub(crate) struct SegmentInfo {
     /// Its object.
     pub(crate) object: ObjectId,
+    /// The key it is sealed under.
+    pub(crate) key: KeyId,
     /// Rows, at least one.
     pub(crate) rows: u32,
     /// Bytes of plaintext; on disk it is a little more.
@@ -54,6 +56,7 @@ pub(crate) struct SegmentInfo {
 /// A segment being written. Dropped before [`SegmentWriter::finish`], nothing of it becomes visible.
 pub(crate) struct SegmentWriter {
     out: Output,
+    key: KeyId,
     dense: DenseBlockBuilder,
     dense_rows: RoaringBitmap,
     dense_blocks: Directory,
@@ -94,6 +97,7 @@ impl SegmentWriter {
         out.put(&MAGIC).await?;
         Ok(Self {
             out,
+            key: key.id(),
             dense: DenseBlockBuilder::new(options.kernels, options.dense.map_or(0, |(dimension, _)| dimension.get())),
             dense_rows: RoaringBitmap::new(),
             dense_blocks: Directory::default(),
@@ -188,6 +192,7 @@ impl SegmentWriter {
         let object = out.writer.finish().await.map_err(stored)?;
         Ok(SegmentInfo {
             object: object.id,
+            key: self.key,
             rows,
             bytes: object.plain_len,
             counted_bytes: statistics.counted_bytes,

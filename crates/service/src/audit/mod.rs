@@ -423,7 +423,7 @@ async fn open_log(store: &Store, key: &Arc<DataKey>, after: Lsn) -> Result<(Log,
 }
 
 fn log_place(store: &Store, key: &Arc<DataKey>, after: Lsn) -> (PathBuf, LogOptions) {
-    let options = LogOptions { kind: LogKind::AUDIT, owner: OWNER, key: Arc::clone(key), after, space: store.space() };
+    let options = LogOptions { kind: LogKind::AUDIT, owner: OWNER, keys: Arc::clone(key).into(), after, space: store.space() };
     (store.path().join(FOLDER), options)
 }
 

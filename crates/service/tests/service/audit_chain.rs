@@ -28,7 +28,7 @@ async fn log_key(house: &House) -> Arc<DataKey> {
 }
 
 fn log_options(key: &Arc<DataKey>) -> LogOptions {
-    LogOptions { kind: LogKind::AUDIT, owner: *b"pinyon audit log", key: Arc::clone(key), after: Lsn(0), space: Space::unlimited() }
+    LogOptions { kind: LogKind::AUDIT, owner: *b"pinyon audit log", keys: Arc::clone(key).into(), after: Lsn(0), space: Space::unlimited() }
 }
 
 /// A log of these frames, written by somebody who has the key: its files by their names.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
-use super::entry::{self, Entries, Entry};
+use super::entry::{self, Entry};
+use super::table::Entries;
 use crate::crypto::Sealer;
 use crate::frame::{self, FileHeader, Head, Previous};
 use crate::fs::{self, Handle, Site};

@@ -19,12 +19,11 @@ mod writer;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use pinyon_model::Lsn;
 
-use crate::{DataKey, Purpose, Result, Space, StorageError, fs};
+use crate::{KeyRing, Purpose, Result, Space, StorageError, fs};
 pub use reader::{LogPart, LogReader};
 use writer::Writer;
 
@@ -50,8 +49,8 @@ pub struct LogOptions {
     pub kind: LogKind,
     /// Who owns it: a namespace's or an index's id.
     pub owner: [u8; 16],
-    /// What its files are sealed under.
-    pub key: Arc<DataKey>,
+    /// What its files are sealed under, new ones under the current key.
+    pub keys: KeyRing,
     /// The last LSN that is safe elsewhere; only newer frames are replayed.
     pub after: Lsn,
     /// The room it must ask for.
@@ -126,6 +125,12 @@ impl Log {
             Ok(())
         })
         .await
+    }
+
+    /// From now on files are sealed under the current key of this ring, beginning with an empty one; older files stay as they are.
+    /// Durable when it returns.
+    pub async fn rekey(&mut self, keys: KeyRing) -> Result<()> {
+        self.run(move |writer| writer.rekey(keys)).await
     }
 
     async fn run<T: Send + 'static>(&mut self, act: impl FnOnce(&mut Writer) -> Result<T> + Send + 'static) -> Result<T> {

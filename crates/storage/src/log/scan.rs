@@ -159,7 +159,7 @@ fn chain(tip: Option<[u8; 16]>, found: &mut HashMap<[u8; 16], Found>, options: &
     let mut chain: Vec<Headed> = Vec::new();
     let (mut next, mut counting) = (tip, None);
     while let Some(Found { at, path, name, prefix, header }) = next.and_then(|id| found.remove(&id)) {
-        let sealer = header.open(&prefix, &options.key, &name)?;
+        let sealer = header.open(&prefix, &options.keys, &name)?;
         next = header.previous.map(|p| p.file_id);
         let previous = header.previous.map(|p| p.frames);
         chain.push(Headed { at, path, name, header, sealer, counting });

@@ -1,9 +1,11 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::DataKey;
 use crate::faults::{self, Fault, Rule};
 use crate::fs::Site;
 
@@ -21,7 +23,7 @@ struct Bed {
 impl Bed {
     fn new() -> Self {
         let key = Arc::new(DataKey::generate());
-        let options = LogOptions { kind: LogKind::NAMESPACE, owner: [5; 16], key, after: Lsn(0), space: Space::unlimited() };
+        let options = LogOptions { kind: LogKind::NAMESPACE, owner: [5; 16], keys: key.into(), after: Lsn(0), space: Space::unlimited() };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         Self { folder: folder(), options, runtime }
     }
@@ -371,7 +373,7 @@ fn a_log_of_another_owner_kind_or_name_is_damage() {
     let damaged = |options: LogOptions| Log::open(bed.dir(), options).is_err_and(|e| e.is_damage());
     assert!(damaged(LogOptions { owner: [6; 16], ..bed.options.clone() }));
     assert!(damaged(LogOptions { kind: LogKind::AUDIT, ..bed.options.clone() }));
-    assert!(damaged(LogOptions { key: Arc::new(DataKey::generate()), ..bed.options.clone() }));
+    assert!(damaged(LogOptions { keys: Arc::new(DataKey::generate()).into(), ..bed.options.clone() }));
     std::fs::rename(bed.path(1, 1), bed.path(1, 2)).unwrap();
     assert!(damaged(bed.options.clone()));
     std::fs::remove_file(bed.path(1, 2)).unwrap();
@@ -512,4 +514,26 @@ fn a_reader_finds_what_is_gone_and_what_is_changed() {
         std::fs::write(&path, whole).unwrap();
     }
     assert_eq!(read(&bed, 0, 6).unwrap().len(), 3);
+}
+
+#[test]
+fn a_log_goes_on_under_another_key() {
+    let bed = Bed::new();
+    let (old, new) = (Arc::clone(bed.options.keys.current()), Arc::new(DataKey::generate()));
+    let both = KeyRing::new(Arc::clone(&new), vec![old]);
+    let mut log = bed.log();
+    bed.append(&mut log, &["before"]).unwrap();
+    bed.runtime.block_on(log.rekey(both.clone())).unwrap();
+    bed.append(&mut log, &["after"]).unwrap();
+    drop(log);
+    assert!(Log::open(bed.dir(), bed.options.clone()).is_err(), "the old key does not open all of it");
+    let options = LogOptions { keys: both, ..bed.options.clone() };
+    let (mut log, frames) = Log::open(bed.dir(), options).unwrap();
+    let texts: Vec<&[u8]> = frames.iter().map(|(_, frame)| frame.as_ref()).collect();
+    assert_eq!(texts, [b"before".as_slice(), b"after"]);
+    bed.runtime.block_on(log.rekey(KeyRing::from(Arc::clone(&new)))).unwrap();
+    bed.trim(&mut log, 2).unwrap();
+    drop(log);
+    let (log, _) = Log::open(bed.dir(), LogOptions { keys: new.into(), after: Lsn(2), ..bed.options.clone() }).unwrap();
+    assert_eq!((log.last_lsn(), log.files()), (Lsn(2), 1));
 }

@@ -10,7 +10,7 @@ use super::{LogOptions, file_name, list};
 use crate::crypto::Sealer;
 use crate::frame::{self, FileHeader, MAX_FRAME, Previous};
 use crate::fs::{self, Handle, Site};
-use crate::{Purpose, Result, StorageError};
+use crate::{KeyRing, Purpose, Result, StorageError};
 
 /// A file of this many bytes is followed by a new one, so that trimming has whole files to delete.
 const ROLL_BYTES: u64 = 64 << 20;
@@ -90,6 +90,14 @@ impl Writer {
         self.before = self.current.take().map(|c| c.path).or(self.before.take());
     }
 
+    pub(super) fn rekey(&mut self, keys: KeyRing) -> Result<()> {
+        self.refuse_fenced()?;
+        self.options.space.take(frame::HEADER as u64, Purpose::Essential)?;
+        self.options.keys = keys;
+        self.roll();
+        self.write(&[])
+    }
+
     /// Begins a file whose header says that what was just refused does not count: its bytes may all be there, and a restart would
     /// replay them. If that fails too, the next append does it, and until then the outcome is open.
     fn close_refused(&mut self) {
@@ -140,9 +148,9 @@ impl Writer {
         let (path, handle, sequence) = self.create()?;
         let epoch = self.epoch.unwrap_or(0);
         let previous = self.files.iter().rev().find_map(|f| f.held).map(|h| Previous { file_id: h.file_id, frames: h.frames });
-        let fresh = FileHeader::fresh(self.options.kind.0, self.options.owner, self.options.key.id(), previous, self.last.0);
+        let fresh = FileHeader::fresh(self.options.kind.0, self.options.owner, self.options.keys.current().id(), previous, self.last.0);
         let header = FileHeader { epoch, sequence, ..fresh };
-        let sealer = header.sealer(self.options.key.bytes());
+        let sealer = header.sealer(self.options.keys.current().bytes());
         let mut bytes = header.encode(&sealer).to_vec();
         frame::encode_group(&header, &sealer, 1, frames, &mut bytes);
         let at = self.files.len() - 1;

@@ -5,7 +5,8 @@ use pinyon_model::ObjectId;
 
 use super::{ChunkSize, ObjectKind};
 use crate::crypto::{self, SALT, Sealer, TAG};
-use crate::{DataKey, KeyId, Result, StorageError};
+use crate::key_ring::key_for;
+use crate::{DataKey, KeyId, Opens, Result, StorageError};
 
 pub(crate) const HEADER: usize = 96;
 /// What a chunk is longer than its plaintext.
@@ -86,15 +87,12 @@ impl Header {
         Ok(header)
     }
 
-    /// Checks that the object is of this kind and sealed under this key.
-    pub(crate) fn expect(&self, kind: ObjectKind, key: &DataKey, name: &str) -> Result<()> {
+    /// The key that the object is sealed under, one of these; and that it is of this kind.
+    pub(crate) fn key<'a>(&self, kind: ObjectKind, keys: &'a (impl Opens + ?Sized), name: &str) -> Result<&'a DataKey> {
         if self.kind != kind {
             return Err(StorageError::damaged(name, format!("it is an object of kind {}, not {}", self.kind.0, kind.0)));
         }
-        if self.key_id != key.id() {
-            return Err(StorageError::damaged(name, format!("it is sealed under key {}, not {}", self.key_id, key.id())));
-        }
-        Ok(())
+        key_for(keys, self.key_id, name)
     }
 }
 

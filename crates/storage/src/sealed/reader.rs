@@ -6,7 +6,7 @@ use pinyon_model::ObjectId;
 
 use super::ObjectKind;
 use super::format::{self, Chunks, HEADER, Header, Layout};
-use crate::{BlobStore, DataKey, Result, StorageError};
+use crate::{BlobStore, Opens, Result, StorageError};
 
 /// Decrypting at most this many bytes is done where it is asked for.
 const INLINE_BYTES: usize = 1 << 20;
@@ -38,10 +38,10 @@ struct Span {
 }
 
 impl SealedReader {
-    pub(super) async fn open(blobs: Arc<dyn BlobStore>, name: &str, kind: ObjectKind, key: &DataKey) -> Result<Self> {
+    pub(super) async fn open(blobs: Arc<dyn BlobStore>, name: &str, kind: ObjectKind, keys: &(impl Opens + ?Sized)) -> Result<Self> {
         let size = blobs.head(name).await?.size;
         let (header, layout) = read_header(&*blobs, name, size).await?;
-        header.expect(kind, key, name)?;
+        let key = header.key(kind, keys, name)?;
         let chunks = Chunks::new(&header, key);
         Ok(Self(Arc::new(Shared { blobs, name: name.to_owned(), header, layout, chunks })))
     }

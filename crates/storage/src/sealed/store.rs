@@ -6,7 +6,7 @@ use super::format::{Chunks, HEADER, Header, Layout};
 use super::reader::{self, SealedReader};
 use super::writer::SealedWriter;
 use super::{ChunkSize, NamedObject, ObjectKind};
-use crate::{BlobStore, DataKey, Purpose, PutMode, Result, StorageError, Version};
+use crate::{BlobStore, DataKey, Opens, Purpose, PutMode, Result, StorageError, Version};
 
 /// A blob store whose objects are sealed. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -74,18 +74,18 @@ impl SealedStore {
     }
 
     /// Reads a small object whole.
-    pub async fn get_named(&self, name: &str, kind: ObjectKind, key: &DataKey) -> Result<NamedObject> {
+    pub async fn get_named(&self, name: &str, kind: ObjectKind, keys: &(impl Opens + ?Sized)) -> Result<NamedObject> {
         let (stored, version) = self.0.get(name).await?;
         let header = Header::decode(&stored, name)?;
-        header.expect(kind, key, name)?;
+        let key = header.key(kind, keys, name)?;
         let layout = Layout::of(&header, stored.len() as u64, name)?;
         let plain = Chunks::new(&header, key).open_all(&layout, 0, &stored[HEADER..], name)?;
         Ok(NamedObject { plain, format: header.format, version })
     }
 
-    /// Opens an object for reading. `Damaged` if it is of another kind, or sealed under another key.
-    pub async fn open(&self, name: &str, kind: ObjectKind, key: &DataKey) -> Result<SealedReader> {
-        SealedReader::open(self.0.clone(), name, kind, key).await
+    /// Opens an object for reading. `Damaged` if it is of another kind, or sealed under none of these keys.
+    pub async fn open(&self, name: &str, kind: ObjectKind, keys: &(impl Opens + ?Sized)) -> Result<SealedReader> {
+        SealedReader::open(self.0.clone(), name, kind, keys).await
     }
 
     /// Checks header and checksums of an object without any key; the number of its bytes. For scrubbing.

@@ -73,6 +73,8 @@ ids! {
     RoleBindingId,
     /// A backup of an index.
     BackupId,
+    /// A private endpoint of a project; the cloud has an id of its own for it.
+    PrivateEndpointId,
     /// A stored object (a segment, a manifest, a log file): random, also the object's name.
     ObjectId,
 }

@@ -23,7 +23,9 @@ mod organization;
 mod page;
 mod permission;
 mod principal;
+mod private_endpoint;
 mod project;
+mod project_access;
 mod query;
 mod recall;
 mod record;
@@ -45,7 +47,8 @@ pub use error::{Error, ErrorCode, Result};
 pub use explain::{Explain, SearchPlan, SegmentExplain};
 pub use filter::{Condition, Filter, Scalar};
 pub use id::{
-    ApiKeyId, BackupId, IndexId, InviteId, NamespaceId, ObjectId, OrganizationId, ProjectId, RoleBindingId, ServiceAccountId, UserId,
+    ApiKeyId, BackupId, IndexId, InviteId, NamespaceId, ObjectId, OrganizationId, PrivateEndpointId, ProjectId, RoleBindingId,
+    ServiceAccountId, UserId,
 };
 pub use index::{
     DeletionProtection, Dimension, Index, IndexChange, IndexName, IndexSchema, IndexSpec, IndexState, Metric, SchemaField, VectorShape,
@@ -59,7 +62,9 @@ pub use organization::{Organization, PaymentStatus, Plan};
 pub use page::{Page, PageMark, PageRequest};
 pub use permission::{Permission, PermissionSet};
 pub use principal::{Grants, Plane, Principal, PrincipalRef, PrincipalType, ResourceRef, ResourceType};
+pub use private_endpoint::{NewPrivateEndpoint, PrivateEndpoint, PrivateLink, VpcEndpointId};
 pub use project::{NewProject, Project, ProjectChange};
+pub use project_access::ProjectAccess;
 pub use query::{DeleteSelector, ListPage, Match, Query, QueryTarget, TopK, Update, UpdateTarget, Usage};
 pub use recall::{IndexRecall, NamespaceRecall, RECALL_TARGET, Recall};
 pub use record::{Lsn, Record, RecordId};

@@ -61,3 +61,7 @@ pub const KEY_OVERLAP_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 pub const SERVICE_ACCOUNT_NAME_LEN_MAX: usize = 80;
 /// Characters of a user's name.
 pub const USER_NAME_LEN_MAX: usize = 256;
+/// Private endpoints of a project, as Pinecone has them.
+pub const PRIVATE_ENDPOINTS_MAX: usize = 10;
+/// Networks that a private project answers beside its private endpoints.
+pub const ACCESS_NETWORKS_MAX: usize = 100;

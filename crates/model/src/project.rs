@@ -1,4 +1,4 @@
-use crate::{OrganizationId, ProjectId, Result, limits, name::display_name};
+use crate::{OrganizationId, ProjectAccess, ProjectId, Result, limits, name::display_name};
 
 /// Who owns indexes and API keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Project {
     pub max_pods: u32,
     /// Whether its indexes must be under a key of the customer's.
     pub force_encryption_with_cmek: bool,
+    /// From where it may be reached.
+    pub access: ProjectAccess,
     /// When it was made, milliseconds since 1970.
     pub created_at_ms: u64,
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use pinyon_model::{Error, ErrorCode, Plane, Principal, ProjectId, Result};
 use pinyon_service::{Clock, OpContext, Service};
@@ -86,8 +86,12 @@ impl App {
     async fn dispatch(self: Arc<Self>, peer: Peer, id: Arc<str>, grpc: bool, request: Request<Incoming>) -> Response<AnswerBody> {
         match peer.entrance {
             Entrance::Operator => operator::serve(&self, request).await,
-            Entrance::Main | Entrance::Index(_) if grpc => grpc::serve(self, peer, id, request).await,
-            Entrance::Main | Entrance::Index(_) => routes::serve(self, peer, id, request).await,
+            Entrance::Health => {
+                let found = Some(request.uri().path()).filter(|_| request.method() == Method::GET).and_then(|path| health(&self, path));
+                found.unwrap_or_else(|| Answer::text(StatusCode::NOT_FOUND, "not found\n")).into_response()
+            }
+            Entrance::Main | Entrance::Private | Entrance::Index(_) if grpc => grpc::serve(self, peer, id, request).await,
+            Entrance::Main | Entrance::Private | Entrance::Index(_) => routes::serve(self, peer, id, request).await,
         }
     }
 
@@ -113,6 +117,7 @@ impl App {
             now_ms,
             deadline: grpc_timeout(headers).map(|t| now_ms.saturating_add(t.as_millis() as u64)),
             source,
+            private_path: peer.private_path,
             user_agent: user_agent(headers),
         };
         match target {
@@ -124,6 +129,11 @@ impl App {
     /// The answer at a host without an index. Whether a host is an index's must not be told to those who may not know of the
     /// index: they are answered as at another project's.
     async fn missing_index(&self, ctx: &OpContext, project: Option<&str>) -> Result<Error> {
+        if let Principal::ApiKey { project_id, .. } = *ctx.principal
+            && !self.service.may_reach(ctx, project_id)
+        {
+            return Ok(Error::new(ErrorCode::Unauthenticated, "Unauthorized"));
+        }
         let known = match (&*ctx.principal, project) {
             (_, None) => true,
             // One that is restricted to indexes may not tell a host without an index from another index's.

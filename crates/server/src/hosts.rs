@@ -1,7 +1,8 @@
 //! Index hosts: which index a request is for, and what an index's host is said to be.
 //!
 //! With a domain, an index is `NAME-PROJECT.svc.CELL.DOMAIN` on the main port, told by `Host` or `:authority`. Without one it
-//! has a port of its own. Names under `localhost` are understood in either case.
+//! has a port of its own. Names under `localhost` are understood in either case. On the private listener it is
+//! `NAME-PROJECT.svc.private.CELL.DOMAIN`; neither listener knows the other's names.
 
 use http::{Request, Uri, header};
 use pinyon_model::{Index, Plane};
@@ -20,6 +21,16 @@ pub(crate) struct Hosts {
     mode: Mode,
     secure: bool,
     main_port: u16,
+}
+
+/// What the host name of an index says.
+#[derive(Debug, PartialEq, Eq)]
+struct HostName {
+    name: String,
+    /// The project's short id.
+    project: String,
+    /// Whether it is the name for private endpoints.
+    private: bool,
 }
 
 /// What a request's host means.
@@ -52,22 +63,26 @@ impl Hosts {
     }
 
     /// What this request is for.
-    pub(crate) fn target<B>(&self, service: &Service, peer: Peer, request: &Request<B>) -> Target {
+    pub(crate) fn target<B>(&self, service: &Service, peer: &Peer, request: &Request<B>) -> Target {
         match peer.entrance {
             Entrance::Index(port) => service.resolve_index_by_port(port).map_or(Target::Missing { project: None }, Target::Index),
-            Entrance::Main | Entrance::Operator => match host_name(request).as_deref().and_then(|host| self.parse(host)) {
-                None => Target::Control,
-                Some((name, project)) => match service.resolve_index_by_name(&project, &name) {
-                    Some(index) => Target::Index(index),
-                    None => Target::Missing { project: Some(project) },
-                },
-            },
+            Entrance::Main | Entrance::Private | Entrance::Health | Entrance::Operator => {
+                match host_name(request).as_deref().and_then(|host| self.parse(host)) {
+                    None => Target::Control,
+                    Some(HostName { name, project, private }) => {
+                        let ours = private == (peer.entrance == Entrance::Private);
+                        let found = if ours { service.resolve_index_by_name(&project, &name) } else { None };
+                        found.map_or(Target::Missing { project: Some(project) }, Target::Index)
+                    }
+                }
+            }
         }
     }
 
-    /// The index name and the project's short id of a host that has the form of an index's.
-    fn parse(&self, host: &str) -> Option<(String, String)> {
+    /// What a host that has the form of an index's says.
+    fn parse(&self, host: &str) -> Option<HostName> {
         let (label, rest) = host.split_once(".svc.")?;
+        let (private, rest) = rest.strip_prefix("private.").map_or((false, rest), |rest| (true, rest));
         let (cell, domain) = rest.split_once('.')?;
         let ours = self
             .settings
@@ -78,7 +93,7 @@ impl Hosts {
             return None;
         }
         let (name, project) = label.rsplit_once('-')?;
-        Some((name.to_owned(), project.to_owned()))
+        Some(HostName { name: name.to_owned(), project: project.to_owned(), private })
     }
 
     /// The host of an index, as callers of this date expect it.
@@ -97,6 +112,14 @@ impl Hosts {
         let usual = port == if self.secure { 443 } else { 80 };
         let address = if usual && index_has_name(&self.settings, index) { host } else { format!("{host}:{port}") };
         if self.with_scheme(version) { format!("http://{address}") } else { address }
+    }
+
+    /// The host of an index for those who come by a private endpoint; none where there is no private listener.
+    pub(crate) fn private_host_of(&self, index: &Index, version: ApiVersion) -> Option<String> {
+        let (port, domain) = (self.settings.private_port?, self.settings.domain.as_ref()?);
+        let host = format!("{}-{}.svc.private.{}.{domain}", index.name, index.project_id.short(), self.settings.cell);
+        let address = if port == if self.secure { 443 } else { 80 } { host } else { format!("{host}:{port}") };
+        Some(if self.with_scheme(version) { format!("http://{address}") } else { address })
     }
 
     fn with_scheme(&self, version: ApiVersion) -> bool {
@@ -139,6 +162,7 @@ mod tests {
             index_ports: 5081..=5090,
             advertise_host: "localhost".to_owned(),
             advertise_scheme: scheme,
+            private_port: Some(6443),
         };
         Hosts::new(settings, mode, secure, 5080)
     }
@@ -161,13 +185,17 @@ mod tests {
     #[test]
     fn hosts_under_a_domain_and_under_localhost() {
         let h = hosts(Some("example.com"), Mode::Serve, true, AdvertiseScheme::Auto);
-        let found = Some(("my-index".to_owned(), "aaaaaaa".to_owned()));
+        let named = |private| Some(HostName { name: "my-index".to_owned(), project: "aaaaaaa".to_owned(), private });
+        let found = named(false);
         assert_eq!(h.parse("my-index-aaaaaaa.svc.local.example.com"), found);
         assert_eq!(h.parse("my-index-aaaaaaa.svc.local.localhost"), found);
+        assert_eq!(h.parse("my-index-aaaaaaa.svc.private.local.example.com"), named(true));
         for other in [
             "example.com",
             "api.example.com",
             "x.svc.other.example.com",
+            "my-index-aaaaaaa.svc.private.other.example.com",
+            "my-index-aaaaaaa.svc.private.private.local.example.com",
             "my-index-aaaaaaa.svc.local.example.org",
             "localhost",
             "a.svc.",
@@ -176,6 +204,9 @@ mod tests {
             assert_eq!(h.parse(other), None, "{other}");
         }
         assert_eq!(h.host_of(&index(Some(5081)), ApiVersion::NEWEST), "my-index-aaaaaaa.svc.local.example.com:5080");
+        let private = Some("my-index-aaaaaaa.svc.private.local.example.com:6443".to_owned());
+        assert_eq!(h.private_host_of(&index(None), ApiVersion::NEWEST), private);
+        assert_eq!(hosts(None, Mode::Serve, true, AdvertiseScheme::Auto).private_host_of(&index(None), ApiVersion::NEWEST), None);
     }
 
     #[test]

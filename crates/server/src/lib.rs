@@ -10,6 +10,8 @@ mod body;
 mod calls;
 mod commands;
 mod config;
+#[doc(hidden)]
+pub mod fuzz;
 mod grpc;
 mod hosts;
 mod index_ports;

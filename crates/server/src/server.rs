@@ -100,6 +100,7 @@ impl Server {
             data,
             root_key,
             listen,
+            private,
             hosts,
             tls,
             limits,
@@ -143,6 +144,7 @@ impl Server {
             options.audit_retention_days = audit.retention_days;
             options.audit_delivery = Some(audit_delivery(&audit, &clock));
             options.engine = engine.clone();
+            options.private_region = private.as_ref().map(|p| p.region.clone());
             options.limits = quotas.clone();
             options.invite_mail = invite_mail.clone();
             options
@@ -183,6 +185,10 @@ impl Server {
             app.ports.follow(&service).await;
         }
         let _ = later.set(app.clone());
+        if let Some(private) = private {
+            let address = private.address;
+            listeners.open_private(private).await.map_err(io(&format!("cannot listen on {address} for private endpoints")))?;
+        }
         listeners.open_socket(unix);
 
         let mut background = tokio::task::JoinSet::new();
@@ -261,6 +267,7 @@ fn load_certificate(
             let mut names = vec![hosts.advertise_host.clone(), format!("*.svc.{}.localhost", hosts.cell)];
             if let Some(domain) = &hosts.domain {
                 names.extend([domain.clone(), format!("*.{domain}"), format!("*.svc.{}.{domain}", hosts.cell)]);
+                names.extend(hosts.private_port.map(|_| format!("*.svc.private.{}.{domain}", hosts.cell)));
             }
             let made = make_self_signed(&dir, &names).map_err(|e| StartError::Io(dir.display().to_string(), e))?;
             let CertificateFiles { authority, cert, key } = made;

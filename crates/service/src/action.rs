@@ -96,6 +96,11 @@ actions! {
     read DescribeProject ProjectRead "read" "project";
     write UpdateProject ProjectWrite "update" "project";
     write DeleteProject ProjectWrite "delete" "project";
+    read DescribeProjectAccess ProjectRead "read" "project-access";
+    write UpdateProjectAccess ProjectWrite "update" "project-access";
+    read ListPrivateEndpoints ProjectRead "list" "private-endpoints";
+    write CreatePrivateEndpoint ProjectWrite "create" "private-endpoints";
+    write DeletePrivateEndpoint ProjectWrite "delete" "private-endpoints";
     read ListApiKeys ProjectRead "list" "api-key";
     read DescribeApiKey ProjectRead "read" "api-key";
     write CreateApiKey ProjectWrite "create" "api-key";

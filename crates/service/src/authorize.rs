@@ -32,6 +32,10 @@ pub(crate) trait Resource {
     fn scope(&self) -> Scope<'_> {
         Scope::Project
     }
+    /// The index whose host it is on.
+    fn index(&self) -> Option<&IndexRef> {
+        None
+    }
     /// How the audit log names it: id and name.
     fn names(&self) -> (String, String);
     /// What a caller is told who may know the place and not whether this is there.
@@ -120,6 +124,9 @@ impl Resource for IndexRef {
     fn scope(&self) -> Scope<'_> {
         Scope::Index(self.name().as_str())
     }
+    fn index(&self) -> Option<&IndexRef> {
+        Some(self)
+    }
     fn names(&self) -> (String, String) {
         (self.name().to_string(), self.name().to_string())
     }
@@ -141,6 +148,9 @@ impl Resource for Records<'_> {
     }
     fn scope(&self) -> Scope<'_> {
         Scope::Namespace(self.index.name().as_str(), self.namespace)
+    }
+    fn index(&self) -> Option<&IndexRef> {
+        Some(self.index)
     }
     fn names(&self) -> (String, String) {
         self.index.names()
@@ -240,7 +250,7 @@ impl Service {
         let place = resource.place();
         let verdict = self.decide(&ctx.principal, action, place).and(|| restricted(&ctx.principal, action, resource.scope()));
         let permitted = match verdict {
-            Verdict::Allowed => self.check_payment(&ctx.principal, action),
+            Verdict::Allowed => self.check_network(ctx, action, &resource).and_then(|()| self.check_payment(&ctx.principal, action)),
             Verdict::Hidden => Err(resource.hidden()),
             Verdict::Outside => Err(resource.outside()),
             Verdict::Restricted => Err(beyond_restrictions(&ctx.principal)),
@@ -308,6 +318,9 @@ impl Service {
         let (word, kind) = action.words();
         let mut event = audit::open_event(ctx, random_bytes(), word, kind);
         (event.resource_id, event.resource_name) = resource.names();
+        if let Some(link) = ctx.private_path.as_ref().and_then(|path| path.link.as_ref()) {
+            event.parameters.push(("private_endpoint".to_owned(), link.to_string()));
+        }
         let organization = match resource.place() {
             Place::Installation => ctx.principal.organization_id(),
             Place::Organization(id) => Some(id),

@@ -1,6 +1,22 @@
 use std::sync::Arc;
 
-use pinyon_model::{Error, ErrorCode, OrganizationId, Principal, ProjectId, Result};
+use pinyon_model::{Error, ErrorCode, OrganizationId, Principal, PrivateEndpoint, PrivateLink, ProjectId, Result};
+
+/// How a call came in by the private listener: what its balancer vouched for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrivatePath {
+    /// The customer's end; none for a caller beside the balancer.
+    pub link: Option<PrivateLink>,
+    /// The region of the listener.
+    pub region: String,
+}
+
+impl PrivatePath {
+    /// Whether it leads through this endpoint.
+    pub(crate) fn is_through(&self, endpoint: &PrivateEndpoint) -> bool {
+        self.link.as_ref() == Some(&endpoint.link) && self.region == endpoint.region
+    }
+}
 
 /// What travels with every call: who asks, from where, when, and until when the answer is wanted. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -19,6 +35,8 @@ pub struct OpContext {
     pub deadline: Option<u64>,
     /// The caller's address without its port; empty for commands and jobs.
     pub source: Arc<str>,
+    /// How it came, by the private listener.
+    pub private_path: Option<Arc<PrivatePath>>,
     /// What the caller says it is (`User-Agent`); empty when it does not say.
     pub user_agent: Arc<str>,
 }
@@ -34,6 +52,7 @@ impl OpContext {
             now_ms,
             deadline: None,
             source: Arc::from(""),
+            private_path: None,
             user_agent: Arc::from("pinyon"),
         }
     }

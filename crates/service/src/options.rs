@@ -75,6 +75,8 @@ pub struct ServiceOptions {
     pub viewers_infer: bool,
     /// How invites are sent; without it whoever makes one is told what accepts it.
     pub invite_mail: Option<InviteMail>,
+    /// The region of the private listener; none when there is no such listener.
+    pub private_region: Option<String>,
 }
 
 impl ServiceOptions {
@@ -97,6 +99,7 @@ impl ServiceOptions {
             serves: true,
             viewers_infer: false,
             invite_mail: None,
+            private_region: None,
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use pinyon_model::{
-    Error, ErrorCode, NewProject, OrganizationId, Permission, Principal, Project, ProjectChange, ProjectId, ResourceRef, Result, Role,
-    RoleBinding, RoleBindingId,
+    Error, ErrorCode, NewProject, OrganizationId, Permission, Principal, Project, ProjectAccess, ProjectChange, ProjectId, ResourceRef,
+    Result, Role, RoleBinding, RoleBindingId,
 };
 use pinyon_storage::random_bytes;
 
@@ -114,6 +114,7 @@ impl Service {
             name: new.name,
             max_pods: new.max_pods.unwrap_or(0),
             force_encryption_with_cmek: new.force_encryption_with_cmek,
+            access: ProjectAccess::default(),
             created_at_ms,
         })
     }
@@ -210,6 +211,7 @@ fn plan_delete(tables: &Tables, id: ProjectId) -> Result<(Project, Vec<Change>)>
     let keys: Vec<_> = tables.keys_of(id).collect();
     // A key's bindings are on its project, so these are all there are.
     let bindings = tables.bindings.values().filter(|b| b.resource == ResourceRef::Project(id)).map(|b| NounId::RoleBinding(b.id));
-    let deletes = bindings.chain(keys.into_iter().map(NounId::ApiKey)).chain([NounId::Project(id)]);
+    let endpoints = tables.endpoints_of(id).iter().map(|e| NounId::PrivateEndpoint(e.id));
+    let deletes = bindings.chain(keys.into_iter().map(NounId::ApiKey)).chain(endpoints).chain([NounId::Project(id)]);
     Ok((project, deletes.map(Change::Delete).collect()))
 }

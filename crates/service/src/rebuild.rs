@@ -134,6 +134,7 @@ impl Service {
             .lost
             .push("Every API key, service account, user, invite and role that was made before: none of them is known any more".to_owned());
         report.lost.push("The name of the organization, and projects that had no index".to_owned());
+        report.lost.push("Private endpoints, and from where projects may be reached: each is open until that is set again".to_owned());
         Ok(())
     }
 

@@ -6,8 +6,8 @@ use std::{
 
 use pinyon_engine::{Clock, Engine};
 use pinyon_model::{
-    ApiKeyId, Error, ErrorCode, Grants, Organization, OrganizationId, PaymentStatus, Plan, Principal, PrincipalRef, Project, ProjectId,
-    Restrictions, Result, Role, RoleGrant,
+    ApiKeyId, Error, ErrorCode, Grants, Organization, OrganizationId, PaymentStatus, Plan, Principal, PrincipalRef, Project, ProjectAccess,
+    ProjectId, Restrictions, Result, Role, RoleGrant,
 };
 use pinyon_storage::{Mac, RootKey, random_bytes};
 use tokio::task::JoinHandle;
@@ -66,6 +66,7 @@ pub struct Service {
     audit_retention_days: Option<u32>,
     deliveries: Deliveries,
     viewers_infer: bool,
+    private_region: Option<String>,
     audits_key_use: bool,
     use_log: UseLog,
     bootstrap: Mutex<Option<CreatedApiKey>>,
@@ -170,6 +171,7 @@ impl Service {
             audit_retention_days: options.audit_retention_days,
             deliveries: Deliveries::new(options.audit_delivery),
             viewers_infer: options.viewers_infer,
+            private_region: options.private_region,
             audits_key_use: options.audit_key_use,
             use_log: UseLog::default(),
             bootstrap: Mutex::new(None),
@@ -343,6 +345,9 @@ impl Service {
     pub(crate) fn viewers_infer(&self) -> bool {
         self.viewers_infer
     }
+    pub(crate) fn private_region(&self) -> Option<&str> {
+        self.private_region.as_deref()
+    }
     pub(crate) fn audits_key_use(&self) -> bool {
         self.audits_key_use
     }
@@ -398,6 +403,7 @@ pub(crate) fn new_owners(name: &str, now_ms: u64) -> (Organization, Project) {
         name: name.to_owned(),
         max_pods: 0,
         force_encryption_with_cmek: false,
+        access: ProjectAccess::default(),
         created_at_ms: now_ms,
     };
     (organization, project)

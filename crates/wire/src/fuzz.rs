@@ -89,6 +89,12 @@ pub fn configure_index_json(bytes: &[u8]) {
 /// Each body of the admin plane.
 pub fn admin_json(bytes: &[u8]) {
     let _ = admin::put_audit_sink(bytes);
+    let _ = pinyon::create_private_endpoint(bytes);
+    let _ = pinyon::delete_private_endpoint(bytes);
+    if let Ok(access) = pinyon::put_project_access(bytes) {
+        let again = pinyon::put_project_access(&pinyon::project_access_model(&access));
+        assert_eq!(again, Ok(access), "printed access reads back");
+    }
     let _ = admin::create_project(bytes);
     let _ = admin::update_project(bytes);
     let _ = admin::update_organization(bytes);

@@ -246,6 +246,11 @@ operations! {
     UpdateBoundedApiKey: PATCH "/pinyon/v1/api-keys/{api_key_id}", V2024_04, Admin Status, ProjectWrite, 200, built;
     RotateApiKey: POST "/pinyon/v1/api-keys/{api_key_id}/rotate", V2024_04, Admin Status, ProjectWrite, 200, built;
     DescribePermissions: GET "/pinyon/v1/principals/{principal_type}/{principal_id}/permissions", V2024_04, Admin Status, ProjectRead, 200, built;
+    ListPrivateEndpoints: GET "/pinyon/v1/projects/{project_id}/private-endpoints", V2024_04, Admin Status, ProjectRead, 200, built;
+    CreatePrivateEndpoint: POST "/pinyon/v1/projects/{project_id}/private-endpoints", V2024_04, Admin Status, ProjectWrite, 201, built;
+    DeletePrivateEndpoint: DELETE "/pinyon/v1/projects/{project_id}/private-endpoints/{private_endpoint_id}", V2024_04, Admin Status, ProjectWrite, 202, built;
+    DescribeProjectAccess: GET "/pinyon/v1/projects/{project_id}/access", V2024_04, Admin Status, ProjectRead, 200, built;
+    PutProjectAccess: PUT "/pinyon/v1/projects/{project_id}/access", V2024_04, Admin Status, ProjectWrite, 200, built;
     DescribeAuditSink: GET "/pinyon/v1/organizations/{organization_id}/audit-log", V2024_04, Admin Status, OrganizationWrite, 200, built;
     PutAuditSink: PUT "/pinyon/v1/organizations/{organization_id}/audit-log", V2024_04, Admin Status, OrganizationWrite, 200, built;
     DeleteAuditSink: DELETE "/pinyon/v1/organizations/{organization_id}/audit-log", V2024_04, Admin Status, OrganizationWrite, 200, built;

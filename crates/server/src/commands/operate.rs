@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     config::{
-        AuditCommand, Command, ConfigError, DataArgs, Folders, KeyCommand, OperateArgs, OrgCommand, ProjectCommand, RoleCommand,
-        RootKeyPlace, ServerArgs, ServiceAccountCommand, UserCommand,
+        AuditCommand, Command, ConfigError, DataArgs, Folders, KeyCommand, OperateArgs, OrgCommand, PrivateEndpointCommand, ProjectCommand,
+        RoleCommand, RootKeyPlace, ServerArgs, ServiceAccountCommand, UserCommand,
     },
     operator::{self, Output, RootKeyFile, SOCKET_NAME, Secret},
     server::open_service,
@@ -25,6 +25,7 @@ pub(super) async fn run(command: Command, file: ServerArgs, folders: &Folders) -
         Command::Key(command) => key(command)?,
         Command::Org(command) => organization(command),
         Command::Project(command) => project(command),
+        Command::PrivateEndpoint(command) => private_endpoint(command),
         Command::ServiceAccount(command) => service_account(command),
         Command::Role(command) => role(command),
         Command::User(command) => user(command)?,
@@ -95,7 +96,23 @@ fn project(command: ProjectCommand) -> (operator::Command, OperateArgs) {
         ProjectCommand::Create { name, operate } => (operator::Command::CreateProject { name }, operate),
         ProjectCommand::List { operate } => (operator::Command::ListProjects, operate),
         ProjectCommand::Rename { project, name, operate } => (operator::Command::RenameProject { project, name }, operate),
+        ProjectCommand::Access { project, private_only, private_control_plane, networks, no_network, operate } => {
+            let change = operator::AccessChange { private_only, private_control_plane, networks, no_network };
+            (operator::Command::ProjectAccess { project, change }, operate)
+        }
         ProjectCommand::Delete { project, operate } => (operator::Command::DeleteProject { project }, operate),
+    }
+}
+
+fn private_endpoint(command: PrivateEndpointCommand) -> (operator::Command, OperateArgs) {
+    match command {
+        PrivateEndpointCommand::Create { id, provider, region, project, operate } => {
+            (operator::Command::CreatePrivateEndpoint { project, provider, endpoint_id: id, region }, operate)
+        }
+        PrivateEndpointCommand::List { project, operate } => (operator::Command::ListPrivateEndpoints { project }, operate),
+        PrivateEndpointCommand::Delete { id, project, operate } => {
+            (operator::Command::DeletePrivateEndpoint { project, endpoint_id: id }, operate)
+        }
     }
 }
 

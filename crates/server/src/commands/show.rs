@@ -57,6 +57,15 @@ pub(super) fn show(output: Output, json: bool) -> std::io::Result<ExitCode> {
         Output::ProjectChanged { project } => say(&format!("Project {} is called '{}' now\n", project.id, project.name))?,
         Output::Projects { projects } => say(&table(["ID", "NAME"], projects.into_iter().map(|p| [p.id, p.name])))?,
         Output::ProjectDeleted { id } => say(&format!("Project {id} is deleted\n"))?,
+        Output::PrivateEndpoints { private_endpoints } => {
+            let rows = private_endpoints.into_iter().map(|e| [e.endpoint_id, e.provider, e.region, e.created_at]);
+            say(&table(["ID", "CLOUD", "REGION", "CREATED"], rows))?;
+        }
+        Output::PrivateEndpointCreated { private_endpoint: e } => {
+            say(&format!("Private endpoint {} reaches the indexes of {} {}\n", e.endpoint_id, e.provider, e.region))?
+        }
+        Output::PrivateEndpointDeleted { endpoint_id } => say(&format!("Private endpoint {endpoint_id} is deleted\n"))?,
+        Output::ProjectAccess { access } => say_fields(&serde_json::to_value(&access)?)?,
         Output::ServiceAccountSecret { service_account: account, client_secret } => {
             let (name, id, client_id) = (account.name, account.id, account.client_id);
             eprintln!("Service account '{name}' ({id}) has the client id {client_id}. Its client secret is shown this once:");

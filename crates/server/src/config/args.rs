@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use super::{
-    AuditCommand, CatalogCommand, KeyCommand, OperateArgs, OrgCommand, ProjectCommand, RoleCommand, ServiceAccountCommand, UserCommand,
+    AuditCommand, CatalogCommand, KeyCommand, OperateArgs, OrgCommand, PrivateEndpointCommand, ProjectCommand, RoleCommand,
+    ServiceAccountCommand, UserCommand,
 };
 
 /// A vector database that speaks Pinecone's API.
@@ -65,9 +66,12 @@ pub(crate) enum Command {
     /// List and rename organizations; set their plan and whether they pay
     #[command(subcommand)]
     Org(OrgCommand),
-    /// Create, list, rename and delete projects
+    /// Create, list, rename and delete projects; say from where they may be reached
     #[command(subcommand)]
     Project(ProjectCommand),
+    /// Create, list and delete private endpoints of a project
+    #[command(subcommand)]
+    PrivateEndpoint(PrivateEndpointCommand),
     /// Create, list and delete service accounts, and give them other secrets
     #[command(subcommand)]
     ServiceAccount(ServiceAccountCommand),
@@ -133,6 +137,19 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "PINYON_TLS_SELF_SIGNED", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL",
           conflicts_with = "tls_cert", help_heading = "TLS")]
     pub(crate) tls_self_signed: Option<bool>,
+
+    /// Where the balancers of private connections connect; every connection must begin with a PROXY protocol v2 header. Needs --domain
+    #[arg(long, env = "PINYON_PRIVATE_LISTEN", value_name = "ADDRESS:PORT", help_heading = "Private access")]
+    pub(crate) private_listen: Option<String>,
+    /// The balancers' networks, separated by commas; others are refused there
+    #[arg(long, env = "PINYON_PRIVATE_BALANCERS", value_name = "NETWORKS", help_heading = "Private access")]
+    pub(crate) private_balancers: Option<String>,
+    /// The cloud region of the balancers, as private endpoints and indexes spell it
+    #[arg(long, env = "PINYON_PRIVATE_REGION", value_name = "REGION", help_heading = "Private access")]
+    pub(crate) private_region: Option<String>,
+    /// The port that clients dial at the balancers [default: that of --private-listen]
+    #[arg(long, env = "PINYON_PRIVATE_PORT", value_name = "PORT", help_heading = "Private access")]
+    pub(crate) private_port: Option<u16>,
 
     /// Largest request body, compressed or not; larger ones are a 413 [default: 32MB]
     #[arg(long, env = "PINYON_MAX_BODY", value_name = "SIZE", help_heading = "Limits")]
@@ -322,6 +339,10 @@ impl ServerArgs {
             tls_cert,
             tls_key,
             tls_self_signed,
+            private_listen,
+            private_balancers,
+            private_region,
+            private_port,
             max_body,
             max_bodies,
             max_connections,
@@ -362,6 +383,10 @@ impl ServerArgs {
             tls_cert: tls_cert.or(file.tls_cert),
             tls_key: tls_key.or(file.tls_key),
             tls_self_signed: tls_self_signed.or(file.tls_self_signed),
+            private_listen: private_listen.or(file.private_listen),
+            private_balancers: private_balancers.or(file.private_balancers),
+            private_region: private_region.or(file.private_region),
+            private_port: private_port.or(file.private_port),
             max_body: max_body.or(file.max_body),
             max_bodies: max_bodies.or(file.max_bodies),
             max_connections: max_connections.or(file.max_connections),

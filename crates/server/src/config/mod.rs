@@ -6,6 +6,7 @@ mod bounds_args;
 mod mail;
 mod operate_args;
 mod place;
+mod private;
 mod settings;
 mod size;
 
@@ -15,10 +16,11 @@ pub(crate) use args::{
 pub(crate) use bounds_args::BoundsArgs;
 pub(crate) use mail::MailSettings;
 pub(crate) use operate_args::{
-    AuditCommand, AuditSinkCommand, CatalogCommand, DataArgs, KeyCommand, OperateArgs, OrgCommand, ProjectCommand, RoleCommand,
-    ServiceAccountCommand, UserCommand,
+    AuditCommand, AuditSinkCommand, CatalogCommand, DataArgs, KeyCommand, OperateArgs, OrgCommand, PrivateEndpointCommand, ProjectCommand,
+    RoleCommand, ServiceAccountCommand, UserCommand,
 };
 pub(crate) use place::{DataPlace, Folders, ROOT_KEY_VARIABLE, RootKeyPlace};
+pub(crate) use private::PrivateListen;
 pub(crate) use settings::{Addresses, AuditSettings, HostSettings, Limits, Mode, PORT_DEFAULT, Settings, TlsSettings, read_file};
 
 /// A setting that cannot be used: says which, what was wrong and what is allowed.

@@ -175,10 +175,68 @@ pub(crate) enum ProjectCommand {
         #[command(flatten)]
         operate: OperateArgs,
     },
+    /// Show from where a project may be reached, or say so; what is not named stays
+    Access {
+        /// Which, by name or id [default: the first one]
+        project: Option<String>,
+        /// Whether the data plane answers private endpoints and the listed networks alone
+        #[arg(long, value_name = "BOOL")]
+        private_only: Option<bool>,
+        /// Whether the control plane does too
+        #[arg(long, value_name = "BOOL")]
+        private_control_plane: Option<bool>,
+        /// All networks that a private project answers beside its private endpoints, repeatable: 10.0.0.0/8, 2001:db8::/32
+        #[arg(long = "network", value_name = "CIDR")]
+        networks: Vec<String>,
+        /// No network beside the private endpoints
+        #[arg(long, conflicts_with = "networks")]
+        no_network: bool,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
     /// Delete a project without indexes, and its API keys with it
     Delete {
         /// Which, by name or id
         project: String,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+}
+
+/// `pinyon private-endpoint …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PrivateEndpointCommand {
+    /// Let a private endpoint reach the indexes of its region
+    Create {
+        /// The cloud's id of it: vpce-… of AWS, the link id of Azure
+        id: String,
+        /// aws or azure
+        #[arg(long, default_value = "aws")]
+        provider: String,
+        /// The region it is in
+        #[arg(long)]
+        region: String,
+        /// The project it belongs to, by name or id [default: the first one]
+        #[arg(long)]
+        project: Option<String>,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// List private endpoints
+    List {
+        /// The project, by name or id [default: the first one]
+        #[arg(long)]
+        project: Option<String>,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Take a private endpoint away: calls by it are refused from then on
+    Delete {
+        /// The cloud's id of it, as list shows it
+        id: String,
+        /// The project it belongs to, by name or id [default: the first one]
+        #[arg(long)]
+        project: Option<String>,
         #[command(flatten)]
         operate: OperateArgs,
     },

@@ -12,8 +12,9 @@ use pinyon_cloud::{AwsEndpoints, Endpoint};
 use pinyon_service::{EngineSettings, LimitPreset, Limits as Quotas, PortCheck, RateLimit, Rates};
 
 use super::{
-    AdvertiseScheme, AuditRecords, ConfigError, EngineArgs, LimitsArg, MailSettings, QuotaArgs, ServerArgs, mail,
+    AdvertiseScheme, AuditRecords, ConfigError, EngineArgs, LimitsArg, MailSettings, PrivateListen, QuotaArgs, ServerArgs, mail,
     place::{DataPlace, Folders, RootKeyPlace},
+    private::private,
     size::{parse_ports, parse_size},
 };
 
@@ -39,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) data: DataPlace,
     pub(crate) root_key: RootKeyPlace,
     pub(crate) listen: Addresses,
+    /// Where connections through private endpoints come in, if anywhere.
+    pub(crate) private: Option<PrivateListen>,
     pub(crate) hosts: HostSettings,
     pub(crate) tls: Option<TlsSettings>,
     pub(crate) limits: Limits,
@@ -98,6 +101,8 @@ pub(crate) struct HostSettings {
     pub(crate) advertise_host: String,
     /// Whether hosts carry a scheme.
     pub(crate) advertise_scheme: AdvertiseScheme,
+    /// The port of private hosts; none where there are none.
+    pub(crate) private_port: Option<u16>,
 }
 
 /// Where the certificate comes from.
@@ -169,12 +174,14 @@ impl Settings {
 
     fn new(mode: Mode, data: DataPlace, root_key: RootKeyPlace, args: ServerArgs, folders: &Folders) -> Result<Self, ConfigError> {
         let port = args.port.unwrap_or(PORT_DEFAULT);
+        let (private, private_port) = private(&args)?.unzip();
         Ok(Self {
             mode,
             data,
             root_key,
             listen: addresses(mode, port, args.bind.as_deref())?,
-            hosts: hosts(port, &args)?,
+            private,
+            hosts: HostSettings { private_port, ..hosts(port, &args)? },
             tls: tls(&args)?,
             limits: limits(&args)?,
             key_dir: args.key_dir.clone(),
@@ -256,6 +263,7 @@ fn hosts(port: u16, args: &ServerArgs) -> Result<HostSettings, ConfigError> {
         index_ports,
         advertise_host,
         advertise_scheme: args.advertise_scheme.unwrap_or_default(),
+        private_port: None,
     })
 }
 

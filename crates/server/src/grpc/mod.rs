@@ -68,7 +68,7 @@ pub(crate) fn failed(error: &Error) -> Response<AnswerBody> {
 
 async fn admit(app: &Arc<App>, peer: Peer, id: Arc<str>, request: &Request<Incoming>) -> Result<Caller> {
     let method = request.uri().path().strip_prefix("/VectorService/").and_then(Operation::from_grpc);
-    let target = app.hosts.target(&app.service, peer, request);
+    let target = app.hosts.target(&app.service, &peer, request);
     let ctx = app.authenticate(peer, id, request.headers(), &target, Plane::Data).await?;
     let Target::Index(index) = target else {
         return Err(Error::not_found("There is no index at this host; use the host that the index's description names"));

@@ -11,6 +11,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use pinyon_service::PrivatePath;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
@@ -26,19 +27,25 @@ pub(crate) enum Entrance {
     Main,
     /// The port of one index.
     Index(u16),
+    /// The private listener: the main port of those who come by a private endpoint.
+    Private,
+    /// The private listener, for its balancer's own health checks.
+    Health,
     /// The socket in the data directory.
     Operator,
 }
 
 /// Who is on the other side of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Peer {
     /// Through which door.
     pub(crate) entrance: Entrance,
-    /// From where; none on the socket.
+    /// From where, as a trusted balancer says where there is one; none on the socket.
     pub(crate) address: Option<SocketAddr>,
     /// Whether the connection is TLS.
     pub(crate) secure: bool,
+    /// How it came, by the private listener.
+    pub(crate) private_path: Option<Arc<PrivatePath>>,
 }
 
 impl Peer {
@@ -84,10 +91,10 @@ impl Protocol {
         let activity = place.activity.clone();
         let io = TokioIo::new(Guarded::new(stream, activity.clone()));
         let service = service_fn({
-            let activity = activity.clone();
+            let (activity, peer) = (activity.clone(), peer.clone());
             move |request| {
                 let in_flight = activity.begin();
-                let answer = handler(peer, request);
+                let answer = handler(peer.clone(), request);
                 async move { Ok::<_, Infallible>(answer.await.map(|body| Watched { body, _in_flight: in_flight })) }
             }
         });

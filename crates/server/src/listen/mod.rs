@@ -5,11 +5,13 @@ mod activity;
 mod connection;
 mod guarded;
 mod ports;
+mod proxy_header;
 mod self_signed;
 mod tls;
 
 pub(crate) use activity::Connections;
 pub(crate) use connection::{Entrance, Handler, Peer};
 pub(crate) use ports::Listeners;
+pub(crate) use proxy_header::ProxyHeader;
 pub(crate) use self_signed::{CertificateFiles, make_self_signed};
 pub(crate) use tls::Certificate;

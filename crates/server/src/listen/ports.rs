@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use pinyon_service::PrivatePath;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -15,11 +16,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     activity::Connections,
     connection::{Entrance, Handler, Peer, Protocol},
+    proxy_header::{self, ProxyHeader},
 };
-use crate::config::{Addresses, Limits};
+use crate::config::{Addresses, Limits, PrivateListen};
 
 /// How long to wait after the system could not give us a connection (out of files, out of memory).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a balancer may take to say who connects.
+const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The listeners of one server.
 pub(crate) struct Listeners {
@@ -69,6 +73,13 @@ impl Listeners {
         self.open(port, Entrance::Index).await.map(drop)
     }
 
+    /// Opens the private listener. It reads a balancer's header before anything else, and from nobody but the balancers.
+    pub(crate) async fn open_private(self: &Arc<Self>, settings: PrivateListen) -> io::Result<()> {
+        let listener = bind(settings.address).await?;
+        self.tasks.spawn(self.clone().accept_private(listener, Arc::new(settings)));
+        Ok(())
+    }
+
     /// Closes a port, and its connections once their requests are answered.
     pub(crate) fn close(&self, port: u16) {
         if let Some(token) = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&port) {
@@ -96,7 +107,7 @@ impl Listeners {
                     },
                 };
                 let place = this.connections.place(this.stop.child_token()).await;
-                let peer = Peer { entrance: Entrance::Operator, address: None, secure: false };
+                let peer = Peer { entrance: Entrance::Operator, address: None, secure: false, private_path: None };
                 let (protocol, handler) = (this.protocol.clone(), this.handler.clone());
                 this.tasks.spawn(async move { protocol.serve(stream, peer, place, handler).await });
             }
@@ -138,12 +149,64 @@ impl Listeners {
                         () = token.cancelled() => return,
                         place = self.connections.place(token.child_token()) => place,
                     };
-                    let peer = Peer { entrance, address: Some(address), secure: self.tls.is_some() };
+                    let peer = Peer { entrance, address: Some(address), secure: self.tls.is_some(), private_path: None };
                     self.tasks.spawn(self.clone().greet(stream, peer, place));
                 }
                 Err(error) => self.pause(&error).await,
             }
         }
+    }
+
+    async fn accept_private(self: Arc<Self>, listener: TcpListener, settings: Arc<PrivateListen>) {
+        loop {
+            let accepted = tokio::select! {
+                () = self.stop.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((_, address)) if !settings.balancers.iter().any(|n| n.contains(address.ip())) => {
+                    tracing::debug!(%address, "not a balancer of the private listener");
+                }
+                Ok((stream, address)) => {
+                    let place = tokio::select! {
+                        () = self.stop.cancelled() => return,
+                        place = self.connections.place(self.stop.child_token()) => place,
+                    };
+                    self.tasks.spawn(self.clone().greet_private(stream, address, settings.clone(), place));
+                }
+                Err(error) => self.pause(&error).await,
+            }
+        }
+    }
+
+    async fn greet_private(
+        self: Arc<Self>,
+        mut stream: TcpStream,
+        balancer: SocketAddr,
+        settings: Arc<PrivateListen>,
+        place: super::activity::Place,
+    ) {
+        let read = tokio::select! {
+            () = place.activity.close.cancelled() => return,
+            read = tokio::time::timeout(PROXY_HEADER_TIMEOUT, ProxyHeader::read(&mut stream)) => read,
+        };
+        let (entrance, address, link) = match read {
+            Ok(Ok(ProxyHeader::Proxied { source, link })) => (Entrance::Private, Some(source), link),
+            Ok(Ok(ProxyHeader::Local)) => (Entrance::Health, Some(balancer), None),
+            Ok(Err(error)) => return tracing::debug!(%balancer, %error, "the PROXY header is not believed"),
+            Err(_) => return tracing::debug!(%balancer, "no PROXY header came"),
+        };
+        let mut first = [0];
+        let peeked = tokio::select! {
+            () = place.activity.close.cancelled() => return,
+            peeked = tokio::time::timeout(self.handshake_timeout, stream.peek(&mut first)) => peeked,
+        };
+        if !matches!(peeked, Ok(Ok(1))) || proxy_header::is_another(first[0]) {
+            return tracing::debug!(?address, "nothing, or a second PROXY header, follows the first");
+        }
+        let path = PrivatePath { link, region: settings.region.clone() };
+        let peer = Peer { entrance, address, secure: self.tls.is_some(), private_path: Some(Arc::new(path)) };
+        self.greet(stream, peer, place).await;
     }
 
     async fn greet(self: Arc<Self>, stream: TcpStream, peer: Peer, place: super::activity::Place) {

@@ -7,6 +7,7 @@ use crate::config::BoundsArgs;
 
 use super::{
     Secret,
+    private_access::{AccessChange, AccessRow, PrivateEndpointRow},
     rows::{CheckRows, InviteRow, KeyRow, OrganizationRow, PermissionRows, ProjectRow, RoleRow, ServiceAccountRow, UserRow},
 };
 
@@ -66,6 +67,24 @@ pub(crate) enum Command {
     },
     DeleteProject {
         project: String,
+    },
+    ListPrivateEndpoints {
+        project: Option<String>,
+    },
+    CreatePrivateEndpoint {
+        project: Option<String>,
+        provider: String,
+        endpoint_id: String,
+        region: String,
+    },
+    DeletePrivateEndpoint {
+        project: Option<String>,
+        endpoint_id: String,
+    },
+    ProjectAccess {
+        project: Option<String>,
+        #[serde(default)]
+        change: AccessChange,
     },
     CreateServiceAccount {
         name: String,
@@ -186,6 +205,18 @@ pub(crate) enum Output {
     },
     ProjectDeleted {
         id: String,
+    },
+    PrivateEndpoints {
+        private_endpoints: Vec<PrivateEndpointRow>,
+    },
+    PrivateEndpointCreated {
+        private_endpoint: PrivateEndpointRow,
+    },
+    PrivateEndpointDeleted {
+        endpoint_id: String,
+    },
+    ProjectAccess {
+        access: AccessRow,
     },
     /// Of a new account, and of one with a new secret.
     ServiceAccountSecret {

@@ -15,14 +15,14 @@ use pinyon_service::{
 };
 
 use super::{
-    Command, Order, Output, RootKeyFile, Secret, audit, bounds,
+    Command, Order, Output, RootKeyFile, Secret, audit, bounds, private_access,
     rows::{KeyRow, RoleRow},
 };
 
 /// What a command works with.
-struct Operator<'a> {
-    service: &'a Arc<Service>,
-    ctx: OpContext,
+pub(super) struct Operator<'a> {
+    pub(super) service: &'a Arc<Service>,
+    pub(super) ctx: OpContext,
 }
 
 impl Order {
@@ -82,6 +82,12 @@ impl Command {
                 service.delete_project(ctx, id).await?;
                 Output::ProjectDeleted { id: id.to_string() }
             }
+            Command::ListPrivateEndpoints { project } => private_access::list(operator, project).await?,
+            Command::CreatePrivateEndpoint { project, provider, endpoint_id, region } => {
+                private_access::create(operator, project, &provider, &endpoint_id, &region).await?
+            }
+            Command::DeletePrivateEndpoint { project, endpoint_id } => private_access::delete(operator, project, endpoint_id).await?,
+            Command::ProjectAccess { project, change } => private_access::access(operator, project, change).await?,
             Command::CreateServiceAccount { name, roles, project } => operator.create_service_account(&name, &roles, project).await?,
             Command::ListServiceAccounts => {
                 let accounts = all(|page| service.list_service_accounts(ctx, page)).await?;
@@ -285,6 +291,11 @@ impl Operator<'_> {
             Some(text) => self.project(&text).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The project that was named, or the one that the first start made.
+    pub(super) async fn project_or_first(&self, project: Option<String>) -> Result<ProjectId> {
+        Ok(self.project_of(project).await?.unwrap_or_else(|| self.service.default_project()))
     }
 
     async fn project(&self, text: &str) -> Result<ProjectId> {

@@ -5,12 +5,14 @@ mod audit;
 mod bounds;
 mod command;
 mod execute;
+mod private_access;
 mod root_key;
 mod rows;
 mod secret;
 mod socket;
 
 pub(crate) use command::{Command, Order, Output};
+pub(crate) use private_access::AccessChange;
 pub(crate) use root_key::RootKeyFile;
 pub(crate) use rows::CheckRows;
 pub(crate) use secret::Secret;

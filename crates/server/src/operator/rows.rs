@@ -120,7 +120,7 @@ pub(crate) struct ProjectRow {
 
 impl From<Project> for ProjectRow {
     fn from(project: Project) -> Self {
-        let Project { id, organization_id, name, max_pods: _, force_encryption_with_cmek: _, created_at_ms } = project;
+        let Project { id, organization_id, name, max_pods: _, force_encryption_with_cmek: _, access: _, created_at_ms } = project;
         Self { id: id.to_string(), name, organization_id: organization_id.to_string(), created_at: rfc3339(created_at_ms) }
     }
 }

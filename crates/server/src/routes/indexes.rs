@@ -1,16 +1,15 @@
 //! Indexes: the control plane.
 
-use pinyon_model::{Index, Result};
-use pinyon_wire::control;
+use pinyon_model::Result;
+use pinyon_wire::control::{self, IndexHosts};
 
 use super::Call;
 use crate::answer::Answer;
 
 pub(super) async fn list(call: Call) -> Result<Answer> {
     let indexes = call.service().list_indexes(&call.ctx).await?;
-    let indexes: Vec<(Index, String)> =
-        indexes.into_iter().map(|index| (call.host_of(&index), index)).map(|(host, index)| (index, host)).collect();
-    Ok(call.answer(control::index_list(call.version, indexes.iter().map(|(index, host)| (index, host.as_str())))))
+    let hosts: Vec<IndexHosts> = indexes.iter().map(|index| call.hosts_of(index)).collect();
+    Ok(call.answer(control::index_list(call.version, indexes.iter().zip(&hosts))))
 }
 
 pub(super) async fn create(call: Call) -> Result<Answer> {
@@ -18,18 +17,18 @@ pub(super) async fn create(call: Call) -> Result<Answer> {
     let index = call.service().create_index(&call.ctx, spec).await?;
     // Ready is said only when the index's port answers.
     call.app.ports.open(call.service(), &index).await?;
-    Ok(call.answer(control::index_model(call.version, &index, &call.host_of(&index))))
+    Ok(call.answer(control::index_model(call.version, &index, &call.hosts_of(&index))))
 }
 
 pub(super) async fn describe(call: Call) -> Result<Answer> {
     let index = call.service().describe_index(&call.ctx, call.param("index_name")).await?;
-    Ok(call.answer(control::index_model(call.version, &index, &call.host_of(&index))))
+    Ok(call.answer(control::index_model(call.version, &index, &call.hosts_of(&index))))
 }
 
 pub(super) async fn configure(call: Call) -> Result<Answer> {
     let change = control::configure_index(call.version, call.body())?;
     let index = call.service().configure_index(&call.ctx, call.param("index_name"), change).await?;
-    Ok(call.answer(control::index_model(call.version, &index, &call.host_of(&index))))
+    Ok(call.answer(control::index_model(call.version, &index, &call.hosts_of(&index))))
 }
 
 pub(super) async fn delete(call: Call) -> Result<Answer> {

@@ -17,7 +17,10 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use pinyon_model::{Error, Index, Plane, Result};
 use pinyon_service::{IndexRef, OpContext, Service};
-use pinyon_wire::{ApiVersion, Envelope, Matched, Operation, PathParams, Route, VERSION_HEADER, match_path, plane_envelope, unknown_route};
+use pinyon_wire::{
+    ApiVersion, Envelope, Matched, Operation, PathParams, Route, VERSION_HEADER, control::IndexHosts, match_path, plane_envelope,
+    unknown_route,
+};
 
 use crate::{
     answer::{Answer, AnswerBody},
@@ -49,8 +52,10 @@ impl Call {
         let index = self.index.as_ref().ok_or_else(|| Error::internal("a data operation was routed without an index"))?;
         Ok(Calls { service: &self.app.service, ctx: &self.ctx, index })
     }
-    fn host_of(&self, index: &Index) -> String {
-        self.app.hosts.host_of(index, self.version)
+    /// Where the caller should dial the index.
+    fn hosts_of(&self, index: &Index) -> IndexHosts {
+        let private = self.service().tells_private_host(&self.ctx, index).then(|| self.app.hosts.private_host_of(index, self.version));
+        IndexHosts { host: self.app.hosts.host_of(index, self.version), private_host: private.flatten() }
     }
     fn body(&self) -> &Bytes {
         &self.body.bytes
@@ -74,7 +79,7 @@ pub(crate) async fn serve(app: Arc<App>, peer: Peer, id: Arc<str>, request: Requ
     {
         return answer.into_response();
     }
-    let target = app.hosts.target(&app.service, peer, &request);
+    let target = app.hosts.target(&app.service, &peer, &request);
     let plane = target.plane();
     let (envelope, answered) = match route(plane, &request) {
         Ok(Found::Route(route, path, version)) => {

@@ -128,6 +128,7 @@ impl Things {
             .replace("{principal_type}/{principal_id}/permissions", &permissions)
             .replace("{user_id}", "a2f7dddb-1597-4eff-9f71-535fde243f58")
             .replace("{invite_id}", &own.invite)
+            .replace("{private_endpoint_id}", "a2f7dddb-1597-4eff-9f71-535fde243f58")
             .replace("{role_binding_id}", &own.role_binding);
         let name = json!({"name": format!("new-{n}")});
         let body = match (row.method.as_str(), row.path.as_str()) {
@@ -137,6 +138,11 @@ impl Things {
             ("POST", "/admin/role-bindings") => grant(&own.grantee, &self.project, "ProjectViewer"),
             ("POST", "/pinyon/v1/password") => json!({"old_password": "old", "password": "a longer one"}),
             ("POST", "/pinyon/v1/api-keys/{api_key_id}/rotate") => json!({"overlap_seconds": 60}),
+            ("POST", "/pinyon/v1/projects/{project_id}/private-endpoints") => {
+                json!({"provider": "aws", "endpoint_id": format!("vpce-{n}"), "region": "us-east-1"})
+            }
+            ("DELETE", "/pinyon/v1/projects/{project_id}/private-endpoints/{private_endpoint_id}") => json!({"confirm": "vpce-0"}),
+            ("PUT", "/pinyon/v1/projects/{project_id}/access") => json!({"private_only": false}),
             ("PUT", _) => json!({"role_arn": "arn:aws:iam::123456789012:role/audit", "bucket": "logs", "enabled": false}),
             ("POST" | "PATCH", _) => name,
             _ => json!({}),

@@ -15,6 +15,7 @@ mod lifecycle;
 mod limits;
 mod matrix;
 mod people;
+mod private_access;
 mod rates;
 mod recall;
 mod revocation;

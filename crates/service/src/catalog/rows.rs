@@ -6,8 +6,8 @@ use std::sync::Arc;
 use pinyon_model::{
     ApiKey, ApiKeyId, AuditSink, AuditSinkSettings, AwsRegion, BucketPath, DeliveryInterval, Email, Error, ErrorCode, ExternalId, IndexId,
     IndexName, Invite, InviteId, NamespaceName, Network, Organization, OrganizationId, PaymentStatus, Plan, PreviousSecret, PrincipalRef,
-    PrincipalType, Project, ProjectId, ResourceRef, Restrictions, Result, Role, RoleArn, RoleBinding, RoleBindingId, ServiceAccount,
-    ServiceAccountId, User, UserId,
+    PrincipalType, PrivateEndpoint, PrivateEndpointId, PrivateLink, Project, ProjectAccess, ProjectId, ResourceRef, Restrictions, Result,
+    Role, RoleArn, RoleBinding, RoleBindingId, ServiceAccount, ServiceAccountId, User, UserId,
 };
 use pinyon_storage::DataKey;
 
@@ -17,8 +17,8 @@ use crate::{
     password::PasswordHash,
 };
 
-/// The format of what is sealed in a row. Rows of formats 1 and 2 are read too: they had less to say.
-pub(super) const FORMAT: u8 = 3;
+/// The format of what is sealed in a row. Rows of formats 1 to 3 are read too: they had less to say.
+pub(super) const FORMAT: u8 = 4;
 const FORMAT_OLDEST: u8 = 1;
 
 /// The file's name in the data directory.
@@ -36,10 +36,11 @@ pub(super) enum Table {
     Invites,
     RoleBindings,
     AuditSinks,
+    PrivateEndpoints,
 }
 
 impl Table {
-    pub(super) const ALL: [Table; 9] = [
+    pub(super) const ALL: [Table; 10] = [
         Table::Organizations,
         Table::Projects,
         Table::ApiKeys,
@@ -49,6 +50,7 @@ impl Table {
         Table::Invites,
         Table::RoleBindings,
         Table::AuditSinks,
+        Table::PrivateEndpoints,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -62,6 +64,7 @@ impl Table {
             Table::Invites => "invites",
             Table::RoleBindings => "role_bindings",
             Table::AuditSinks => "audit_sinks",
+            Table::PrivateEndpoints => "private_endpoints",
         }
     }
 }
@@ -91,6 +94,7 @@ pub(crate) enum Noun {
     Invite(StoredInvite),
     RoleBinding(RoleBinding),
     AuditSink(StoredAuditSink),
+    PrivateEndpoint(PrivateEndpoint),
 }
 
 /// Which noun.
@@ -106,6 +110,7 @@ pub(crate) enum NounId {
     RoleBinding(RoleBindingId),
     /// By the organization whose it is.
     AuditSink(OrganizationId),
+    PrivateEndpoint(PrivateEndpointId),
 }
 
 impl NounId {
@@ -121,6 +126,7 @@ impl NounId {
             NounId::Invite(id) => (Table::Invites, *id.as_bytes()),
             NounId::RoleBinding(id) => (Table::RoleBindings, *id.as_bytes()),
             NounId::AuditSink(id) => (Table::AuditSinks, *id.as_bytes()),
+            NounId::PrivateEndpoint(id) => (Table::PrivateEndpoints, *id.as_bytes()),
         }
     }
 }
@@ -211,6 +217,7 @@ impl RowSealer {
             }
             Noun::Project(p) => {
                 w.text(&p.name).u64(p.created_at_ms).u32(p.max_pods).u8(u8::from(p.force_encryption_with_cmek));
+                write_access(&p.access, &mut w);
                 row(Table::Projects, p.id.as_bytes(), Some(p.organization_id.as_bytes()), None, None)
             }
             Noun::ApiKey(StoredApiKey { info, secret_hash, previous_hash, .. }) => {
@@ -258,6 +265,10 @@ impl RowSealer {
                 let id = s.info.organization_id;
                 row(Table::AuditSinks, id.as_bytes(), Some(id.as_bytes()), None, None)
             }
+            Noun::PrivateEndpoint(e) => {
+                w.text(e.link.provider()).text(&e.link.to_string()).text(&e.region).u64(e.created_at_ms);
+                row(Table::PrivateEndpoints, e.id.as_bytes(), Some(e.project_id.as_bytes()), None, None)
+            }
         };
         row.sealed = self.0.seal(&row.context(), &w.finish());
         row
@@ -297,6 +308,7 @@ impl RowSealer {
                 created_at_ms: r.u64()?,
                 max_pods: if is_new { r.u32()? } else { 0 },
                 force_encryption_with_cmek: is_new && r.u8()? == 1,
+                access: if format >= 4 { read_access(r)? } else { ProjectAccess::default() },
             }),
             Table::ApiKeys => Noun::ApiKey(read_key(ApiKeyId::from_bytes(row.id), ProjectId::from_bytes(owner), lookup, format, r)?),
             Table::Indexes => {
@@ -344,9 +356,28 @@ impl RowSealer {
             Table::RoleBindings => Noun::RoleBinding(read_binding(RoleBindingId::from_bytes(row.id), organization_id, r)?),
             Table::AuditSinks if row.id != owner => return Ok(None),
             Table::AuditSinks => Noun::AuditSink(read_sink(organization_id, r)?),
+            Table::PrivateEndpoints => Noun::PrivateEndpoint(PrivateEndpoint {
+                id: PrivateEndpointId::from_bytes(row.id),
+                project_id: ProjectId::from_bytes(owner),
+                link: PrivateLink::parse(&r.text()?, &r.text()?)?,
+                region: PrivateEndpoint::parse_region(&r.text()?)?,
+                created_at_ms: r.u64()?,
+            }),
         };
         Ok(Some(noun))
     }
+}
+
+/// What a project's row says since format 4: from where it may be reached.
+fn write_access(access: &ProjectAccess, w: &mut Writer) {
+    w.u8(u8::from(access.private_only())).u8(u8::from(access.private_control_plane()));
+    w.texts(access.networks().iter().map(Network::to_string));
+}
+
+fn read_access(r: &mut Reader<'_>) -> Result<ProjectAccess> {
+    let (private_only, private_control_plane) = (r.u8()? == 1, r.u8()? == 1);
+    let networks = r.list(|r| Network::parse(&r.text()?))?.into_iter().collect();
+    ProjectAccess::new(private_only, private_control_plane, networks)
 }
 
 fn read_password(r: &mut Reader<'_>) -> Result<PasswordHash> {

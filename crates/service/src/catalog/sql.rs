@@ -11,7 +11,7 @@ use sqlx::{
 use super::rows::{FILE, Row, Table, damaged};
 
 /// By number, the first is 1: what brings a catalog from the number before to this one.
-const MIGRATIONS: [&[&str]; 3] = [
+const MIGRATIONS: [&[&str]; 4] = [
     &[
         "CREATE TABLE organizations (id BLOB PRIMARY KEY NOT NULL, sealed BLOB NOT NULL)",
         "CREATE TABLE projects (id BLOB PRIMARY KEY NOT NULL, organization_id BLOB NOT NULL REFERENCES organizations (id), sealed BLOB NOT NULL)",
@@ -33,6 +33,8 @@ const MIGRATIONS: [&[&str]; 3] = [
      sealed BLOB NOT NULL)",
     ],
     &["CREATE TABLE audit_sinks (id BLOB PRIMARY KEY NOT NULL, organization_id BLOB NOT NULL REFERENCES organizations (id), \
+     sealed BLOB NOT NULL)"],
+    &["CREATE TABLE private_endpoints (id BLOB PRIMARY KEY NOT NULL, project_id BLOB NOT NULL REFERENCES projects (id), \
      sealed BLOB NOT NULL)"],
 ];
 
@@ -125,6 +127,7 @@ pub(super) async fn select_all(conn: &mut SqliteConnection, table: Table) -> Res
         Table::Invites => "SELECT id, sealed, organization_id, token_hash FROM invites",
         Table::RoleBindings => "SELECT id, sealed, organization_id FROM role_bindings",
         Table::AuditSinks => "SELECT id, sealed, organization_id FROM audit_sinks",
+        Table::PrivateEndpoints => "SELECT id, sealed, project_id FROM private_endpoints",
     };
     let rows = sqlx::query(sql).fetch_all(conn).await.map_err(unreadable)?;
     rows.iter().map(|row| read_row(table, row)).collect()
@@ -197,6 +200,7 @@ pub(super) async fn commit(conn: &mut SqliteConnection, batch: &Batch<'_>) -> Re
             Table::Invites => "DELETE FROM invites WHERE id = $1",
             Table::RoleBindings => "DELETE FROM role_bindings WHERE id = $1",
             Table::AuditSinks => "DELETE FROM audit_sinks WHERE id = $1",
+            Table::PrivateEndpoints => "DELETE FROM private_endpoints WHERE id = $1",
         };
         let done = sqlx::query(sql).bind(&row.id[..]).execute(&mut *tx).await?;
         if done.rows_affected() != 1 {
@@ -252,6 +256,10 @@ async fn put(conn: &mut SqliteConnection, row: &Row) -> Result<(), sqlx::Error> 
         Table::AuditSinks => {
             "INSERT INTO audit_sinks (id, sealed, organization_id) VALUES ($1, $2, $3) \
              ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, organization_id = excluded.organization_id"
+        }
+        Table::PrivateEndpoints => {
+            "INSERT INTO private_endpoints (id, sealed, project_id) VALUES ($1, $2, $3) \
+             ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, project_id = excluded.project_id"
         }
     };
     let mut query = sqlx::query(sql).bind(&row.id[..]).bind(&row.sealed[..]);

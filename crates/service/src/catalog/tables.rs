@@ -7,8 +7,8 @@ use std::{
 };
 
 use pinyon_model::{
-    ApiKey, ApiKeyId, Email, Grants, IndexId, IndexName, InviteId, Organization, OrganizationId, Principal, PrincipalRef, Project,
-    ProjectId, RoleBinding, RoleBindingId, ServiceAccountId, User, UserId,
+    ApiKey, ApiKeyId, Email, Grants, IndexId, IndexName, InviteId, Organization, OrganizationId, Principal, PrincipalRef, PrivateEndpoint,
+    PrivateEndpointId, Project, ProjectId, RoleBinding, RoleBindingId, ServiceAccountId, User, UserId,
 };
 
 use super::{
@@ -85,6 +85,8 @@ pub(crate) struct Tables {
     pub(crate) bindings: BTreeMap<RoleBindingId, RoleBinding>,
     pub(crate) indexes: HashMap<IndexId, IndexRef>,
     pub(crate) audit_sinks: BTreeMap<OrganizationId, StoredAuditSink>,
+    endpoints_of: HashMap<ProjectId, Vec<PrivateEndpoint>>,
+    project_of_endpoint: HashMap<PrivateEndpointId, ProjectId>,
     bindings_of: HashMap<PrincipalRef, BTreeSet<RoleBindingId>>,
     key_by_hash: HashMap<[u8; 32], ApiKeyId>,
     keys_of: HashMap<ProjectId, BTreeSet<ApiKeyId>>,
@@ -151,6 +153,11 @@ impl Tables {
         keys.into_iter()
     }
 
+    /// The private endpoints of a project, oldest first: ten at most.
+    pub(crate) fn endpoints_of(&self, project: ProjectId) -> &[PrivateEndpoint] {
+        self.endpoints_of.get(&project).map_or(&[], Vec::as_slice)
+    }
+
     pub(crate) fn user_by_email(&self, organization: OrganizationId, email: &Email) -> Option<&StoredUser> {
         Some(&self.users.get(self.user_by_email.get(&(organization, email.clone()))?)?.stored)
     }
@@ -213,6 +220,13 @@ impl Tables {
             }
             Noun::AuditSink(sink) => {
                 self.audit_sinks.insert(sink.info.organization_id, sink);
+            }
+            Noun::PrivateEndpoint(endpoint) => {
+                self.project_of_endpoint.insert(endpoint.id, endpoint.project_id);
+                let endpoints = self.endpoints_of.entry(endpoint.project_id).or_default();
+                endpoints.retain(|e| e.id != endpoint.id);
+                endpoints.push(endpoint);
+                endpoints.sort_by_key(|e| (e.created_at_ms, e.id));
             }
         }
     }
@@ -338,6 +352,12 @@ impl Tables {
             }
             NounId::AuditSink(id) => {
                 self.audit_sinks.remove(&id);
+            }
+            NounId::PrivateEndpoint(id) => {
+                let endpoints = self.project_of_endpoint.remove(&id).and_then(|project| self.endpoints_of.get_mut(&project));
+                if let Some(endpoints) = endpoints {
+                    endpoints.retain(|e| e.id != id);
+                }
             }
         }
     }

@@ -51,6 +51,7 @@ impl House {
             now_ms: self.clock.now_ms(),
             deadline: None,
             source: Arc::from("192.0.2.7"),
+            private_path: None,
             user_agent: Arc::from("test/1"),
         }
     }

@@ -16,5 +16,6 @@ mod isolation;
 mod keys;
 mod payment;
 mod people;
+mod private_access;
 mod rates;
 mod rebuild;

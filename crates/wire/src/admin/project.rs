@@ -59,7 +59,7 @@ struct ProjectOut<'a> {
 
 impl<'a> From<&'a Project> for ProjectOut<'a> {
     fn from(project: &'a Project) -> Self {
-        let Project { id, organization_id, name, max_pods, force_encryption_with_cmek, created_at_ms } = project;
+        let Project { id, organization_id, name, max_pods, force_encryption_with_cmek, access: _, created_at_ms } = project;
         Self {
             id: id.to_string(),
             name,

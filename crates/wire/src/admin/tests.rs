@@ -37,6 +37,7 @@ fn project() -> Project {
         name: "search \"prod\"".into(),
         max_pods: 3,
         force_encryption_with_cmek: true,
+        access: pinyon_model::ProjectAccess::default(),
         created_at_ms: AT,
     }
 }

@@ -29,15 +29,29 @@ pub fn configure_index(version: ApiVersion, body: &[u8]) -> Result<IndexChange> 
     }
 }
 
-/// The body that describes one index: the answer to create, describe and configure. `host` is where its data plane answers, in
-/// the form this caller should dial.
-pub fn index_model(version: ApiVersion, index: &Index, host: &str) -> Vec<u8> {
-    json::to_vec(&IndexOut::new(version, index, host))
+/// Where an index's data plane answers, in the form this caller should dial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexHosts {
+    /// From everywhere.
+    pub host: String,
+    /// By a private endpoint: only for those who reach it, because clients that are told of it dial no other.
+    pub private_host: Option<String>,
 }
 
-/// The body that lists indexes, each with its host.
-pub fn index_list<'a>(version: ApiVersion, indexes: impl IntoIterator<Item = (&'a Index, &'a str)>) -> Vec<u8> {
-    json::to_vec(&ListOut { indexes: indexes.into_iter().map(|(index, host)| IndexOut::new(version, index, host)).collect() })
+impl From<&str> for IndexHosts {
+    fn from(host: &str) -> Self {
+        Self { host: host.to_owned(), private_host: None }
+    }
+}
+
+/// The body that describes one index: the answer to create, describe and configure.
+pub fn index_model(version: ApiVersion, index: &Index, hosts: &IndexHosts) -> Vec<u8> {
+    json::to_vec(&IndexOut::new(version, index, hosts))
+}
+
+/// The body that lists indexes, each with its hosts.
+pub fn index_list<'a>(version: ApiVersion, indexes: impl IntoIterator<Item = (&'a Index, &'a IndexHosts)>) -> Vec<u8> {
+    json::to_vec(&ListOut { indexes: indexes.into_iter().map(|(index, hosts)| IndexOut::new(version, index, hosts)).collect() })
 }
 
 #[derive(Serialize)]
@@ -53,10 +67,10 @@ enum IndexOut<'a> {
 }
 
 impl<'a> IndexOut<'a> {
-    fn new(version: ApiVersion, index: &'a Index, host: &'a str) -> Self {
+    fn new(version: ApiVersion, index: &'a Index, hosts: &'a IndexHosts) -> Self {
         match version.family() {
-            Family::Spec => IndexOut::Spec(Box::new(spec::IndexOut::new(version, index, host))),
-            Family::Schema => IndexOut::Schema(Box::new(schema::IndexOut::new(index, host))),
+            Family::Spec => IndexOut::Spec(Box::new(spec::IndexOut::new(version, index, hosts))),
+            Family::Schema => IndexOut::Schema(Box::new(schema::IndexOut::new(index, hosts))),
         }
     }
 }

@@ -310,17 +310,17 @@ mod print {
             r#"{{"id":"{id}","name":"docs","metric":"cosine","dimension":3,"status":{{"ready":true,"state":"Ready"}},"host":"h:1","#
         );
         assert_eq!(
-            text(index_model(ApiVersion::V2024_07, &index, "h:1")),
+            text(index_model(ApiVersion::V2024_07, &index, &"h:1".into())),
             format!(r#"{head}"spec":{{"serverless":{{"cloud":"aws","region":"us-east-1"}}}},"deletion_protection":"disabled"}}"#)
         );
         assert_eq!(
-            text(index_model(ApiVersion::V2025_04, &index, "h:1")),
+            text(index_model(ApiVersion::V2025_04, &index, &"h:1".into())),
             format!(
                 r#"{head}"spec":{{"serverless":{{"cloud":"aws","region":"us-east-1"}}}},"deletion_protection":"disabled","vector_type":"dense","tags":{{"k":"v"}}}}"#
             )
         );
         assert_eq!(
-            text(index_model(ApiVersion::V2025_10, &index, "h:1")),
+            text(index_model(ApiVersion::V2025_10, &index, &"h:1".into())),
             format!(
                 concat!(
                     r#"{}"spec":{{"serverless":{{"cloud":"aws","region":"us-east-1","read_capacity":{{"mode":"OnDemand","status":{{"state":"Ready"}}}},"#,
@@ -330,7 +330,7 @@ mod print {
             )
         );
         assert_eq!(
-            text(index_model(SCHEMA, &index, "h:1")),
+            text(index_model(SCHEMA, &index, &"h:1".into())),
             format!(
                 concat!(
                     r#"{{"id":"{}","name":"docs","status":{{"ready":true,"state":"Ready"}},"host":"h:1","schema":{{"fields":{{"#,
@@ -346,11 +346,11 @@ mod print {
     #[test]
     fn other_kinds() {
         let sparse = index(IndexSchema::sparse_index(None).unwrap(), Deployment::Byoc { environment: "mine".into() });
-        let printed = text(index_model(SPEC, &sparse, "h"));
+        let printed = text(index_model(SPEC, &sparse, &"h".into()));
         assert!(printed.contains(r#""metric":"dotproduct","status""#), "no dimension: {printed}");
         assert!(printed.contains(r#""byoc":{"environment":"mine","read_capacity":{"mode":"OnDemand""#), "{printed}");
         assert!(printed.contains(r#""vector_type":"sparse""#) && !printed.contains("tags"), "{printed}");
-        let printed = text(index_model(SCHEMA, &sparse, "h"));
+        let printed = text(index_model(SCHEMA, &sparse, &"h".into()));
         assert!(printed.contains(r#""fields":{"_sparse_values":{"type":"sparse_vector"}}"#), "{printed}");
         assert!(printed.contains(r#""deployment":{"deployment_type":"byoc","environment":"mine"}"#), "{printed}");
         assert!(printed.ends_with(r#""tags":null}"#), "{printed}");
@@ -358,18 +358,18 @@ mod print {
         let pod =
             Deployment::Pod { environment: "e".into(), pod_type: "p1.x1".into(), replicas: 2, shards: 3, indexed: Some(vec!["g".into()]) };
         let pod = index(dense(3, Metric::Cosine), pod);
-        let printed = text(index_model(SPEC, &pod, "h"));
+        let printed = text(index_model(SPEC, &pod, &"h".into()));
         let expected =
             r#""spec":{"pod":{"environment":"e","pod_type":"p1.x1","replicas":2,"shards":3,"pods":6,"metadata_config":{"indexed":["g"]}}}"#;
         assert!(printed.contains(expected), "{printed}");
-        let printed = text(index_model(SCHEMA, &pod, "h"));
+        let printed = text(index_model(SCHEMA, &pod, &"h".into()));
         assert!(printed.contains(r#"{"deployment_type":"pod","environment":"e","pod_type":"p1.x1","replicas":2,"shards":3}"#), "{printed}");
         assert!(!printed.contains("read_capacity"), "{printed}");
 
         let mut dedicated_index = index(dense(3, Metric::Cosine), aws());
         dedicated_index.read_capacity = dedicated("t1", 2, 1);
         dedicated_index.state = IndexState::Initializing;
-        let printed = text(index_model(SCHEMA, &dedicated_index, "h"));
+        let printed = text(index_model(SCHEMA, &dedicated_index, &"h".into()));
         let expected = concat!(
             r#""read_capacity":{"mode":"Dedicated","dedicated":{"node_type":"t1","scaling":"Manual","manual":{"shards":2,"replicas":1}},"#,
             r#""status":{"state":"Ready","current_shards":2,"current_replicas":1}}"#
@@ -383,8 +383,18 @@ mod print {
         assert_eq!(text(index_list(SPEC, [])), r#"{"indexes":[]}"#);
         let one = index(dense(3, Metric::Cosine), aws());
         for version in ApiVersion::ALL {
-            let expected = format!(r#"{{"indexes":[{}]}}"#, text(index_model(version, &one, "h")));
-            assert_eq!(text(index_list(version, [(&one, "h")])), expected);
+            let expected = format!(r#"{{"indexes":[{}]}}"#, text(index_model(version, &one, &"h".into())));
+            assert_eq!(text(index_list(version, [(&one, &"h".into())])), expected);
+        }
+    }
+
+    #[test]
+    fn a_private_host_is_told_since_2025_04() {
+        let one = index(dense(3, Metric::Cosine), aws());
+        let hosts = IndexHosts { host: "h".to_owned(), private_host: Some("p".to_owned()) };
+        for version in ApiVersion::ALL {
+            let told = text(index_model(version, &one, &hosts)).contains(r#""host":"h","private_host":"p""#);
+            assert_eq!(told, version >= ApiVersion::V2025_04, "{version}");
         }
     }
 
@@ -399,7 +409,7 @@ mod print {
             ("_sparse_values".to_owned(), SchemaField::SparseVector { description: None }),
         ]);
         let index = index(IndexSchema::new(fields).unwrap(), aws());
-        let spec = create_index(SCHEMA, &index_model(SCHEMA, &index, "h")).unwrap();
+        let spec = create_index(SCHEMA, &index_model(SCHEMA, &index, &"h".into())).unwrap();
         assert_eq!((spec.name.unwrap(), spec.schema, spec.deployment), (index.name, index.schema, index.deployment));
     }
 }

@@ -2,8 +2,12 @@
 
 mod api_key;
 mod permissions;
+mod private_endpoint;
+mod project_access;
 
 pub use api_key::{
     BoundedKeyRequest, KeyUse, bounded_key_list, bounded_key_model, create_bounded_key, created_bounded_key, rotate_key, update_bounded_key,
 };
 pub use permissions::{PermissionsQuery, PermissionsResponse, permissions_query};
+pub use private_endpoint::{create_private_endpoint, delete_private_endpoint, private_endpoint_list, private_endpoint_model};
+pub use project_access::{project_access_model, put_project_access};

@@ -6,6 +6,8 @@ mod bounded_keys;
 mod invites;
 mod organizations;
 mod permissions;
+mod private_endpoints;
+mod project_access;
 mod projects;
 mod role_bindings;
 mod service_accounts;
@@ -57,6 +59,11 @@ pub(super) async fn handle(operation: Operation, call: Call) -> Result<Answer> {
         Operation::CreateRoleBinding => role_bindings::create(call).await,
         Operation::DescribeRoleBinding => role_bindings::describe(call).await,
         Operation::DeleteRoleBinding => role_bindings::delete(call).await,
+        Operation::ListPrivateEndpoints => private_endpoints::list(call).await,
+        Operation::CreatePrivateEndpoint => private_endpoints::create(call).await,
+        Operation::DeletePrivateEndpoint => private_endpoints::delete(call).await,
+        Operation::DescribeProjectAccess => project_access::describe(call).await,
+        Operation::PutProjectAccess => project_access::put(call).await,
         Operation::DescribeAuditSink => audit_sink::describe(call).await,
         Operation::PutAuditSink => audit_sink::put(call).await,
         Operation::DeleteAuditSink => audit_sink::delete(call).await,

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use pinyon_model::{Deployment, Index, SchemaField};
 use serde::Serialize;
 
+use super::super::IndexHosts;
 use super::super::parts::{self, ReadCapacityOut, StatusOut};
 
 /// An index as 2026-07 prints it. Without tags, `tags` is `null`.
@@ -12,6 +13,8 @@ pub(in crate::control) struct IndexOut<'a> {
     name: &'a str,
     status: StatusOut,
     host: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private_host: Option<&'a str>,
     schema: SchemaOut<'a>,
     deployment: DeploymentOut<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,13 +51,14 @@ enum DeploymentOut<'a> {
 }
 
 impl<'a> IndexOut<'a> {
-    pub(in crate::control) fn new(index: &'a Index, host: &'a str) -> Self {
+    pub(in crate::control) fn new(index: &'a Index, hosts: &'a IndexHosts) -> Self {
         let provisioned = !matches!(index.deployment, Deployment::Pod { .. });
         Self {
             id: index.id.to_string(),
             name: index.name.as_str(),
             status: index.state.into(),
-            host,
+            host: &hosts.host,
+            private_host: hosts.private_host.as_deref(),
             schema: SchemaOut { fields: index.schema.fields().iter().map(|(name, field)| (name.as_str(), field.into())).collect() },
             deployment: (&index.deployment).into(),
             read_capacity: provisioned.then(|| (&index.read_capacity).into()),

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use pinyon_model::{Deployment, Index};
 use serde::Serialize;
 
+use super::super::IndexHosts;
 use super::super::parts::{self, ReadCapacityOut, StatusOut};
 use crate::ApiVersion;
 
@@ -16,6 +17,8 @@ pub(in crate::control) struct IndexOut<'a> {
     dimension: Option<usize>,
     status: StatusOut,
     host: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private_host: Option<&'a str>,
     spec: SpecOut<'a>,
     deletion_protection: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,7 +86,7 @@ struct MetadataConfigOut<'a> {
 }
 
 impl<'a> IndexOut<'a> {
-    pub(in crate::control) fn new(version: ApiVersion, index: &'a Index, host: &'a str) -> Self {
+    pub(in crate::control) fn new(version: ApiVersion, index: &'a Index, hosts: &'a IndexHosts) -> Self {
         let shape = index.schema.shape();
         let typed = version >= ApiVersion::V2025_01;
         Self {
@@ -92,7 +95,8 @@ impl<'a> IndexOut<'a> {
             metric: shape.metric().as_str(),
             dimension: shape.dense.map(|(d, _)| d.get()),
             status: index.state.into(),
-            host,
+            host: &hosts.host,
+            private_host: hosts.private_host.as_deref().filter(|_| version >= ApiVersion::V2025_04),
             spec: SpecOut::new(version, index),
             deletion_protection: parts::deletion_protection_out(index.deletion_protection),
             vector_type: typed.then(|| shape.vector_type().as_str()),

@@ -71,7 +71,15 @@ impl House {
     }
 
     /// Sends a request over HTTP/1.1 after these bytes. None when the connection was closed instead of answered.
-    async fn send(&self, port: u16, first: &[u8], host: &str, key: &str, method: &str, path: &str, body: Value) -> Option<(u16, Bytes)> {
+    async fn send(
+        &self,
+        (port, first): (u16, &[u8]),
+        host: &str,
+        key: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> Option<(u16, Bytes)> {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         stream.write_all(first).await.ok()?;
         match &self.tls {
@@ -84,7 +92,7 @@ impl House {
     }
 
     async fn stats(&self, port: u16, first: &[u8], host: &str, key: &str) -> Option<u16> {
-        self.send(port, first, host, key, "POST", "/describe_index_stats", json!({})).await.map(|(status, _)| status)
+        self.send((port, first), host, key, "POST", "/describe_index_stats", json!({})).await.map(|(status, _)| status)
     }
 
     /// The answer by the private listener.
@@ -98,7 +106,7 @@ impl House {
     }
 
     async fn control(&self, port: u16, first: &[u8], key: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
-        let (status, body) = self.send(port, first, DOMAIN, key, method, path, body).await.unwrap();
+        let (status, body) = self.send((port, first), DOMAIN, key, method, path, body).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
@@ -176,7 +184,7 @@ async fn from_the_first_endpoint_to_a_project_that_nobody_else_reaches() {
     house.home.run(&["project", "access", "--private-only", "true"]);
     assert_eq!((house.private(&of(ID), &private, &key).await, house.public(&public, &key).await), (Some(200), Some(401)));
     let (_, body) =
-        house.send(house.server.port, b"", &public, &key, "POST", "/query", json!({"vector": [1, 0, 0], "topK": 1})).await.unwrap();
+        house.send((house.server.port, b""), &public, &key, "POST", "/query", json!({"vector": [1, 0, 0], "topK": 1})).await.unwrap();
     assert_eq!(body, "Unauthorized", "in the words of the data plane");
     let explain =
         house.control(house.server.port, b"", &key, "POST", "/pinyon/v1/indexes/near/explain", json!({"vector": [1, 0, 0], "topK": 1}));
@@ -313,7 +321,7 @@ async fn only_one_sound_header_from_a_balancer_is_believed() {
 
     // The balancer's own check is answered, and nothing else is.
     let local = frame(0x20, 0x00, &[]);
-    let get = async |path: &str| house.send(house.port, &local, &private, &key, "GET", path, json!({})).await.map(|(status, _)| status);
+    let get = async |path: &str| house.send((house.port, &local), &private, &key, "GET", path, json!({})).await.map(|(status, _)| status);
     assert_eq!((get("/healthz").await, get("/readyz").await), (Some(200), Some(200)));
     assert_eq!((get("/indexes").await, get("/describe_index_stats").await), (Some(404), Some(404)));
     assert_eq!(house.private(&frame(0x20, 0x11, &sound[16..]), &private, &key).await, Some(404), "it names nobody");

@@ -86,6 +86,7 @@ pub(crate) async fn check(shared: &Arc<Shared>, handles: &HashMap<IndexId, Arc<I
     for index in indexes {
         report.indexes += 1;
         let list = handles.get(&index).and_then(|handle| handle.opened());
+        let list = list.as_ref();
         if let Err(error) = check_index(shared, index, list, &mut report).await {
             report.note(&Engine::index_folder(index), error)?;
         }
@@ -100,7 +101,7 @@ async fn check_index(shared: &Arc<Shared>, index: IndexId, list: Option<&Arc<Nam
             if let Err(error) = list.verify().await {
                 report.note(&list_folder(index), error)?;
             }
-            list.starting_with("")
+            list.starting_with("").into_iter().chain(list.kept_slots()).collect()
         }
         None => namespace_list::verify(shared, index, &key).await?,
     };

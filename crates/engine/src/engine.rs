@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::future::join_all;
 use pinyon_kernels::Kernels;
-use pinyon_model::{IndexId, MetadataSchema, Result, VectorShape};
+use pinyon_model::{IndexId, MetadataSchema, ObjectId, Result, VectorShape};
 use pinyon_storage::{BlobStore, KeyStore, SealedStore};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -36,7 +36,7 @@ pub struct IndexOptions {
 
 /// Every index of one data directory. It has nothing open at first.
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     indexes: Mutex<HashMap<IndexId, Arc<IndexHandle>>>,
 }
 
@@ -123,6 +123,18 @@ impl Engine {
             shared.store.delete_dir(&Self::index_folder(id)).await.map_err(stored)
         };
         self.shared.finish(delete).await
+    }
+
+    /// Closes an index and forgets what is cached of it: its keys leave memory with their last user. It opens again at its next use, if its
+    /// key can be had.
+    pub async fn evict_index(&self, id: IndexId) {
+        let handle = self.handles().get(&id).cloned();
+        if let Some(handle) = handle {
+            handle.evict().await;
+        }
+        let objects = self.shared.store.list(&format!("{}/namespaces/", Self::index_folder(id))).await.unwrap_or_default();
+        let ids = objects.iter().filter_map(|object| ObjectId::parse(object.name.rsplit('/').next()?).ok());
+        ids.for_each(|object| self.shared.cache.forget(object));
     }
 
     /// Reads and verifies every stored byte of every index. Writes that go on meanwhile are not disturbed, and may or may

@@ -3,28 +3,28 @@
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
-
-use pinyon_model::{
-    DeleteSelector, Error, ErrorCode, Explain, Filter, IndexId, IndexRecall, ListPage, Lsn, MetadataSchema, NamespaceDescription,
-    NamespaceName, Prefix, Query, QueryTarget, Record, RecordId, Result, Update, UpdateTarget, Usage,
-};
-use pinyon_storage::Purpose;
-use tokio::sync::OnceCell;
 
 use crate::{
     FetchAnswer, FetchPage, IndexOptions, IndexStats, ListAnswer, QueryAnswer, UpdateAck, WriteAck,
     error::{no_index, no_namespace},
     namespace::{Namespace, Operation, Outcome},
-    namespace_list::NamespaceList,
+    namespace_list::{Kept, NamespaceList},
     search::PreparedQuery,
     shared::Shared,
     slot::{Counts, Slot},
     usage, validate,
 };
+use pinyon_model::{
+    DeleteSelector, Error, ErrorCode, Explain, Filter, IndexId, IndexRecall, ListPage, Lsn, MetadataSchema, NamespaceDescription,
+    NamespaceName, Prefix, Query, QueryTarget, Record, RecordId, Result, Update, UpdateTarget, Usage,
+};
+use pinyon_storage::Purpose;
+
+mod purge;
 
 /// How often a write starts anew when its namespace is deleted under it.
 const ATTEMPTS: usize = 8;
@@ -34,7 +34,9 @@ pub struct IndexHandle {
     shared: Arc<Shared>,
     id: IndexId,
     options: Arc<IndexOptions>,
-    list: OnceCell<Arc<NamespaceList>>,
+    list: RwLock<Option<Arc<NamespaceList>>>,
+    /// Held while the list is read or closed.
+    changing: tokio::sync::Mutex<()>,
     deleted: AtomicBool,
 }
 
@@ -46,7 +48,14 @@ impl std::fmt::Debug for IndexHandle {
 
 impl IndexHandle {
     pub(crate) fn new(shared: Arc<Shared>, id: IndexId, options: IndexOptions) -> Self {
-        Self { shared, id, options: Arc::new(options), list: OnceCell::new(), deleted: AtomicBool::new(false) }
+        Self {
+            shared,
+            id,
+            options: Arc::new(options),
+            list: RwLock::default(),
+            changing: tokio::sync::Mutex::default(),
+            deleted: AtomicBool::new(false),
+        }
     }
 
     /// Puts records, whole, in place of what their ids named before; of equal ids the last wins. Makes the namespace if need be.
@@ -60,7 +69,7 @@ impl IndexHandle {
         let list = self.namespaces().await?;
         for _ in 0..ATTEMPTS {
             let slot = list.create(namespace.clone(), None, namespaces_max).await?.0;
-            let open = match self.ready(list, &slot, Purpose::Data).await {
+            let open = match self.ready(&list, &slot, Purpose::Data).await {
                 // It was deleted since it was looked up: an upsert makes it anew.
                 Err(error) if error.code == ErrorCode::NotFound => continue,
                 outcome => outcome?,
@@ -82,7 +91,7 @@ impl IndexHandle {
         let list = self.namespaces().await?;
         let Some(slot) = list.get(namespace) else { return Ok(nothing) };
         let outcome = async {
-            let open = slot.open(list).await?;
+            let open = slot.open(&list).await?;
             if let UpdateTarget::Filter { filter, dry_run } = &update.target {
                 open.check_filter(filter)?;
                 if *dry_run {
@@ -91,7 +100,7 @@ impl IndexHandle {
                 }
             }
             drop(open);
-            let outcome = self.write_to(list, &slot, Operation::Update(update)).await?;
+            let outcome = self.write_to(&list, &slot, Operation::Update(update)).await?;
             Ok(UpdateAck { lsn: Some(outcome.lsn), matched: outcome.matched, usage: usage::write(outcome.bytes) })
         };
         or_if_gone(outcome.await, nothing)
@@ -102,11 +111,11 @@ impl IndexHandle {
         let list = self.namespaces().await?;
         let slot = list.get(namespace).ok_or_else(no_namespace)?;
         if let DeleteSelector::Filter(filter) = &selector {
-            slot.open(list).await?.check_filter(filter)?;
+            slot.open(&list).await?.check_filter(filter)?;
         }
         // Emptying a namespace costs the least there is, however large it was.
         let all = matches!(selector, DeleteSelector::All);
-        let outcome = self.write_to(list, &slot, Operation::Delete(selector)).await?;
+        let outcome = self.write_to(&list, &slot, Operation::Delete(selector)).await?;
         Ok(WriteAck { lsn: outcome.lsn, usage: usage::write(if all { 0 } else { outcome.bytes }) })
     }
 
@@ -179,7 +188,7 @@ impl IndexHandle {
         let list = self.namespaces().await?;
         let mut stats = IndexStats::default();
         for slot in list.starting_with("") {
-            if let Some(counts) = counts_if_well(&slot, list).await? {
+            if let Some(counts) = counts_if_well(&slot, &list).await? {
                 stats.total += counts.records;
                 stats.namespaces.insert(slot.name.clone(), counts.records);
             }
@@ -217,7 +226,7 @@ impl IndexHandle {
         let end = slots.len().min(first.saturating_add(limit.max(1) as usize));
         let mut items = Vec::with_capacity(end - first);
         for slot in &slots[first..end] {
-            let counts = counts_if_well(slot, list).await?.unwrap_or_default();
+            let counts = counts_if_well(slot, &list).await?.unwrap_or_default();
             items.push(self.description(slot, counts));
         }
         let next_after = (end < slots.len()).then(|| slots[end - 1].name.as_str().to_owned());
@@ -228,40 +237,62 @@ impl IndexHandle {
     pub async fn describe_namespace(&self, name: &NamespaceName) -> Result<NamespaceDescription> {
         let list = self.namespaces().await?;
         let slot = list.get(name).ok_or_else(no_namespace)?;
-        let counts = counts(&slot, list).await?;
+        let counts = counts(&slot, &list).await?;
         Ok(self.description(&slot, counts))
     }
 
-    /// Deletes a namespace with its records and its key, or `NotFound`.
-    pub async fn delete_namespace(&self, name: &NamespaceName) -> Result<()> {
-        self.namespaces().await?.delete(name.clone()).await
+    /// Deletes a namespace with its records, or `NotFound`: for every caller at once, and for good when it is no longer kept.
+    pub async fn delete_namespace(&self, name: &NamespaceName, kept: Kept) -> Result<()> {
+        self.namespaces().await?.delete(name.clone(), kept).await
     }
 
     /// Refuses all further use, and waits until the last user of each namespace has let go.
     pub(crate) async fn delete_all(&self) {
         self.deleted.store(true, Ordering::Release);
-        if let Some(list) = self.list.get() {
+        let _changing = self.changing.lock().await;
+        if let Some(list) = self.opened() {
             list.end().await;
         }
     }
 
     /// Its namespace list, if it was ever used.
-    pub(crate) fn opened(&self) -> Option<&Arc<NamespaceList>> {
-        self.list.get()
+    pub(crate) fn opened(&self) -> Option<Arc<NamespaceList>> {
+        self.list.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn namespaces(&self) -> Result<&Arc<NamespaceList>> {
+    /// Closes everything of it that is open; it is opened again by its next use.
+    pub(crate) async fn evict(&self) {
+        let _changing = self.changing.lock().await;
+        let list = self.list.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(list) = list {
+            list.close().await;
+        }
+    }
+
+    pub(crate) async fn namespaces(&self) -> Result<Arc<NamespaceList>> {
         if self.deleted.load(Ordering::Acquire) {
             return Err(no_index());
         }
         self.shared.check_running()?;
-        self.list.get_or_try_init(|| NamespaceList::open(&self.shared, self.id, &self.options)).await
+        if let Some(list) = self.opened() {
+            return Ok(list);
+        }
+        let _changing = self.changing.lock().await;
+        if let Some(list) = self.opened() {
+            return Ok(list);
+        }
+        if self.deleted.load(Ordering::Acquire) {
+            return Err(no_index());
+        }
+        let list = NamespaceList::open(&self.shared, self.id, &self.options).await?;
+        *self.list.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&list));
+        Ok(list)
     }
 
     async fn open(&self, name: &NamespaceName) -> Result<Option<Arc<Namespace>>> {
         let list = self.namespaces().await?;
         match list.get(name) {
-            Some(slot) => or_if_gone(slot.open(list).await.map(Some), None),
+            Some(slot) => or_if_gone(slot.open(&list).await.map(Some), None),
             None => Ok(None),
         }
     }

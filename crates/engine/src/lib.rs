@@ -4,6 +4,7 @@
 //! `DataLoss` and names the file, a full disk is `Unavailable`.
 
 mod answer;
+mod backup;
 mod cache;
 mod check;
 mod clock;
@@ -19,6 +20,7 @@ mod namespace_list;
 mod numbered;
 mod open_set;
 mod pool;
+mod progress;
 mod recall;
 mod search;
 mod segment;
@@ -30,8 +32,12 @@ mod validate;
 mod vector_cache;
 
 pub use answer::{FetchAnswer, FetchPage, IndexStats, ListAnswer, QueryAnswer, UpdateAck, WriteAck};
+pub use backup::{BackupSummary, Capture};
 pub use check::{CheckReport, CheckedRecall, DamagedFile};
 pub use clock::Clock;
 pub use engine::{Engine, IndexOptions};
 pub use index::IndexHandle;
+pub use namespace::Removed;
+pub use namespace_list::{DeletedNamespace, Kept};
+pub use progress::Progress;
 pub use settings::EngineSettings;

@@ -6,7 +6,7 @@
 //! a crash left of them goes when the list is read again.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
@@ -15,7 +15,10 @@ use pinyon_model::{Error, ErrorCode, IndexId, IndexRecall, Lsn, MetadataSchema, 
 use pinyon_storage::{DataKey, Log, LogKind, LogOptions, Purpose, PutMode};
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
-use self::entry::{Entry, Snapshot};
+use self::{
+    deleted::KeptSlot,
+    entry::{Entry, Snapshot},
+};
 use crate::{
     Engine, IndexOptions,
     error::{damaged, no_index, no_namespace, stored, stored_below},
@@ -24,8 +27,11 @@ use crate::{
     slot::{Counts, Slot},
 };
 
+mod deleted;
 mod entry;
 mod snapshot;
+
+pub use deleted::{DeletedNamespace, Kept};
 
 /// Log entries beyond those that are still needed, after which the list is stored whole.
 const STALE_ENTRIES_MAX: u64 = 1_024;
@@ -41,6 +47,8 @@ pub(crate) struct NamespaceList {
     names: RwLock<BTreeMap<NamespaceName, Arc<Slot>>>,
     queue: Mutex<Queue>,
     writer: AsyncMutex<Writer>,
+    /// Those that were deleted and can be brought back.
+    kept: RwLock<BTreeMap<NamespaceId, KeptSlot>>,
     /// Deleted namespaces of which something may be left.
     remains: Mutex<Vec<NamespaceId>>,
 }
@@ -63,15 +71,19 @@ struct Writer {
     number: u64,
     /// Entries in the log.
     logged: u64,
-    /// The index is being deleted: nothing is written any more.
-    closed: bool,
+    /// Why nothing is written any more, when the index is being deleted or closed.
+    closed: Option<Error>,
 }
 
 /// What can happen to the list.
 enum Change {
     /// Put this one in, if there are fewer than so many; if the name is taken, give that one back.
     Create(Arc<Slot>, u32),
-    Delete(NamespaceName),
+    Delete(NamespaceName, Kept),
+    /// Bring a deleted one back.
+    Restore(NamespaceId),
+    /// No longer keep a deleted one.
+    Purge(NamespaceId),
     Count(Arc<Slot>, Counts),
     /// The counts are about to change.
     Written(Arc<Slot>),
@@ -84,15 +96,16 @@ impl NamespaceList {
         let (number, snapshot) = snapshot::read_newest(shared, index, &key).await?;
         let (log, frames) = open_log(shared, index, &key, snapshot.lsn).await?;
         let logged = frames.len() as u64;
-        let (names, remains) = replay(index, snapshot, frames)?;
+        let Replayed { names, kept, remains } = replay(index, snapshot, frames)?;
         let list = Arc::new(Self {
             shared: Arc::clone(shared),
             index,
             options: Arc::clone(options),
             key,
             names: RwLock::new(names),
+            kept: RwLock::new(kept),
             queue: Mutex::default(),
-            writer: AsyncMutex::new(Writer { log, number, logged, closed: false }),
+            writer: AsyncMutex::new(Writer { log, number, logged, closed: None }),
             remains: Mutex::new(remains.clone()),
         });
         if !remains.is_empty() {
@@ -149,6 +162,13 @@ impl NamespaceList {
         self.shared.finish(create).await
     }
 
+    /// Enters a namespace that was made whole elsewhere, with its counts.
+    pub(crate) async fn enter(self: &Arc<Self>, slot: Arc<Slot>) -> Result<()> {
+        let id = slot.id;
+        let entered = self.change(Change::Create(slot, u32::MAX), Purpose::Data).await?;
+        if entered.id == id { Ok(()) } else { Err(Error::already_exists("A namespace of this name is there")) }
+    }
+
     fn len(&self) -> usize {
         self.names.read().unwrap_or_else(PoisonError::into_inner).len()
     }
@@ -162,26 +182,45 @@ impl NamespaceList {
         IndexRecall::of(self.starting_with("").iter().filter_map(measured).collect())
     }
 
-    /// Deletes a namespace: its entry first, then its key, then its files, once its last user has let go.
-    pub(crate) async fn delete(self: &Arc<Self>, name: NamespaceName) -> Result<()> {
+    /// Deletes a namespace: its entry first; then, unless it is kept, its key and its files, once its last user has let go.
+    pub(crate) async fn delete(self: &Arc<Self>, name: NamespaceName, kept: Kept) -> Result<()> {
         let list = Arc::clone(self);
         let delete = async move {
-            let slot = list.change(Change::Delete(name), Purpose::Essential).await?;
+            let slot = list.change(Change::Delete(name, kept), Purpose::Essential).await?;
             if let Some(namespace) = slot.delete(&list.shared).await {
                 let gone = namespace.delete();
                 drop(namespace);
                 let _ = gone.await;
             }
-            list.remove_remains(slot.id).await;
+            if kept == Kept::NoLonger {
+                list.remove_remains(slot.id).await;
+            }
             Ok(())
         };
         self.shared.finish(delete).await
     }
 
+    /// Closes the list and every namespace, for it to be read anew at the next use: refuses all further change, and waits until the last
+    /// user of each namespace has let go.
+    pub(crate) async fn close(self: &Arc<Self>) {
+        let told = || Error::unavailable("The index was closed while it was used; try again");
+        for slot in self.starting_with("") {
+            slot.close(self).await;
+        }
+        self.writer.lock().await.closed = Some(told());
+        for slot in self.starting_with("") {
+            if let Some(namespace) = slot.shut(&self.shared, told()).await {
+                let gone = namespace.shut(told());
+                drop(namespace);
+                let _ = gone.await;
+            }
+        }
+    }
+
     /// Ends the list together with its index: refuses all further change, and waits until the last user of each namespace has
     /// let go.
     pub(crate) async fn end(&self) {
-        self.writer.lock().await.closed = true;
+        self.writer.lock().await.closed = Some(no_index());
         for slot in self.starting_with("") {
             if let Some(namespace) = slot.delete(&self.shared).await {
                 let gone = namespace.delete();
@@ -247,11 +286,11 @@ impl NamespaceList {
     /// Writes a group of changes with one fsync; all of them count, or none.
     async fn commit(&self, group: Vec<Waiting>, purpose: Purpose) {
         let mut writer = self.writer.lock().await;
-        if writer.closed {
-            group.into_iter().for_each(|waiting| drop(waiting.done.send(Err(no_index()))));
+        if let Some(error) = &writer.closed {
+            group.into_iter().for_each(|waiting| drop(waiting.done.send(Err(error.clone()))));
             return;
         }
-        let mut draft = Draft { list: self, names: HashMap::new(), entries: Vec::new() };
+        let mut draft = Draft { list: self, names: HashMap::new(), unkept: HashSet::new(), entries: Vec::new() };
         let decided: Vec<(Waiting, Result<Arc<Slot>>)> =
             group.into_iter().map(|w| (draft.decide(&w.change), w)).map(|(o, w)| (w, o)).collect();
         let entries = std::mem::take(&mut draft.entries);
@@ -278,9 +317,22 @@ impl NamespaceList {
         let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         match change {
             Change::Create(..) => drop(names.insert(slot.name.clone(), Arc::clone(slot))),
-            Change::Delete(_) => {
+            Change::Delete(_, Kept::NoLonger) => {
                 names.remove(&slot.name);
                 self.remains.lock().unwrap_or_else(PoisonError::into_inner).push(slot.id);
+            }
+            Change::Delete(_, Kept::Until(until_ms)) => {
+                names.remove(&slot.name);
+                let kept = KeptSlot::of(slot, slot.listed(), self.shared.clock.now_ms(), *until_ms);
+                self.kept.write().unwrap_or_else(PoisonError::into_inner).insert(slot.id, kept);
+            }
+            Change::Restore(id) => {
+                self.kept.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+                names.insert(slot.name.clone(), Arc::clone(slot));
+            }
+            Change::Purge(id) => {
+                self.kept.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+                self.remains.lock().unwrap_or_else(PoisonError::into_inner).push(*id);
             }
             Change::Count(_, counts) => slot.set_listed(Some(*counts)),
             Change::Written(_) => slot.set_listed(None),
@@ -289,7 +341,8 @@ impl NamespaceList {
 
     /// Stores the list whole and trims the log, when the log holds more that is past than present.
     async fn store_whole_if_due(&self, writer: &mut Writer) {
-        let live = self.names.read().unwrap_or_else(PoisonError::into_inner).len() as u64;
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).len();
+        let live = (self.len() + kept) as u64;
         if writer.logged <= 2 * live + STALE_ENTRIES_MAX && writer.log.files() <= LOG_FILES_MAX {
             return;
         }
@@ -327,6 +380,11 @@ impl NamespaceList {
             entries.extend(slot.listed().map(|counts| Entry::Counted { id: slot.id, counts }));
         }
         drop(names);
+        for (id, KeptSlot { slot, at_ms, until_ms }) in &*self.kept.read().unwrap_or_else(PoisonError::into_inner) {
+            entries.push(Entry::Created { id: *id, name: slot.name.clone(), schema: slot.schema.clone() });
+            entries.extend(slot.listed().map(|counts| Entry::Counted { id: *id, counts }));
+            entries.push(Entry::Kept { id: *id, at_ms: *at_ms, until_ms: *until_ms });
+        }
         let remains = self.remains.lock().unwrap_or_else(PoisonError::into_inner);
         entries.extend(remains.iter().map(|id| Entry::Deleted { id: *id }));
         entries
@@ -337,6 +395,8 @@ impl NamespaceList {
 struct Draft<'a> {
     list: &'a NamespaceList,
     names: HashMap<NamespaceName, Option<Arc<Slot>>>,
+    /// Deleted ones that are brought back or purged.
+    unkept: HashSet<NamespaceId>,
     entries: Vec<Entry>,
 }
 
@@ -350,13 +410,35 @@ impl Draft<'_> {
                 check_room(self.len(), *max)?;
                 self.names.insert(slot.name.clone(), Some(Arc::clone(slot)));
                 self.entries.push(Entry::Created { id: slot.id, name: slot.name.clone(), schema: slot.schema.clone() });
+                self.entries.extend(slot.listed().map(|counts| Entry::Counted { id: slot.id, counts }));
                 Ok(Arc::clone(slot))
             }
-            Change::Delete(name) => {
+            Change::Delete(name, kept) => {
                 let slot = self.get(name).ok_or_else(no_namespace)?;
                 self.names.insert(name.clone(), None);
-                self.entries.push(Entry::Deleted { id: slot.id });
+                self.entries.push(match kept {
+                    Kept::NoLonger => Entry::Deleted { id: slot.id },
+                    Kept::Until(until_ms) => Entry::Kept { id: slot.id, at_ms: self.list.shared.clock.now_ms(), until_ms: *until_ms },
+                });
                 Ok(slot)
+            }
+            Change::Restore(id) => {
+                let kept = self.kept(*id)?;
+                let name = &kept.slot.name;
+                if self.get(name).is_some() {
+                    let told = format!("There is a namespace '{}' again; delete it before the deleted one is brought back", name.as_str());
+                    return Err(Error::already_exists(told));
+                }
+                self.names.insert(name.clone(), Some(Arc::clone(&kept.slot)));
+                self.unkept.insert(*id);
+                self.entries.push(Entry::Restored { id: *id });
+                Ok(kept.slot)
+            }
+            Change::Purge(id) => {
+                let kept = self.kept(*id)?;
+                self.unkept.insert(*id);
+                self.entries.push(Entry::Deleted { id: *id });
+                Ok(kept.slot)
             }
             Change::Count(slot, counts) => self.known(slot, Entry::Counted { id: slot.id, counts: *counts }),
             Change::Written(slot) => self.known(slot, Entry::Written { id: slot.id }),
@@ -371,6 +453,11 @@ impl Draft<'_> {
             }
             _ => Err(no_namespace()),
         }
+    }
+
+    fn kept(&self, id: NamespaceId) -> Result<KeptSlot> {
+        let kept = self.list.kept.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        kept.filter(|_| !self.unkept.contains(&id)).ok_or_else(|| Error::not_found(format!("There is no deleted namespace {id}")))
     }
 
     /// How many namespaces there are once these changes are made.
@@ -421,14 +508,29 @@ pub(crate) async fn verify(shared: &Shared, index: IndexId, key: &Arc<DataKey>) 
     let options = log_options(shared, index, key, snapshot.lsn);
     log_blocking(shared, &list_folder(index), move |dir| Log::check(dir, &options)).await?;
     let (_, frames) = open_log(shared, index, key, snapshot.lsn).await?;
-    Ok(replay(index, snapshot, frames)?.0.into_values().collect())
+    let Replayed { names, kept, .. } = replay(index, snapshot, frames)?;
+    Ok(names.into_values().chain(kept.into_values().map(|kept| kept.slot)).collect())
 }
 
-type Names = BTreeMap<NamespaceName, Arc<Slot>>;
+/// What a list's entries come to.
+struct Replayed {
+    names: BTreeMap<NamespaceName, Arc<Slot>>,
+    kept: BTreeMap<NamespaceId, KeptSlot>,
+    /// Deleted namespaces of which something may be left.
+    remains: Vec<NamespaceId>,
+}
 
-/// The list after these entries, and the deleted namespaces of which something may be left.
-fn replay(index: IndexId, snapshot: Snapshot, frames: Vec<(Lsn, Bytes)>) -> Result<(Names, Vec<NamespaceId>)> {
-    let mut by_id: HashMap<NamespaceId, (NamespaceName, Option<MetadataSchema>, Option<Counts>)> = HashMap::new();
+/// One namespace while entries are replayed.
+struct Replay {
+    name: NamespaceName,
+    schema: Option<MetadataSchema>,
+    counts: Option<Counts>,
+    /// When it was deleted, and until when it is kept.
+    kept: Option<(u64, u64)>,
+}
+
+fn replay(index: IndexId, snapshot: Snapshot, frames: Vec<(Lsn, Bytes)>) -> Result<Replayed> {
+    let mut by_id: HashMap<NamespaceId, Replay> = HashMap::new();
     let mut remains = Vec::new();
     let mut logged = Vec::with_capacity(frames.len());
     for (lsn, frame) in &frames {
@@ -436,24 +538,28 @@ fn replay(index: IndexId, snapshot: Snapshot, frames: Vec<(Lsn, Bytes)>) -> Resu
         logged.push(Entry::decode(frame).ok_or_else(unreadable)?);
     }
     for entry in snapshot.entries.into_iter().chain(logged) {
+        let change = |by_id: &mut HashMap<_, _>, id: NamespaceId, change: &dyn Fn(&mut Replay)| {
+            by_id.get_mut(&id).into_iter().for_each(change);
+        };
         match entry {
-            Entry::Created { id, name, schema } => drop(by_id.insert(id, (name, schema, None))),
+            Entry::Created { id, name, schema } => drop(by_id.insert(id, Replay { name, schema, counts: None, kept: None })),
             Entry::Deleted { id } => {
                 by_id.remove(&id);
                 remains.push(id);
             }
-            Entry::Counted { id, counts } => {
-                if let Some(namespace) = by_id.get_mut(&id) {
-                    namespace.2 = Some(counts);
-                }
-            }
-            Entry::Written { id } => {
-                if let Some(namespace) = by_id.get_mut(&id) {
-                    namespace.2 = None;
-                }
-            }
+            Entry::Counted { id, counts } => change(&mut by_id, id, &|n| n.counts = Some(counts)),
+            Entry::Written { id } => change(&mut by_id, id, &|n| n.counts = None),
+            Entry::Kept { id, at_ms, until_ms } => change(&mut by_id, id, &|n| n.kept = Some((at_ms, until_ms))),
+            Entry::Restored { id } => change(&mut by_id, id, &|n| n.kept = None),
         }
     }
-    let names = by_id.into_iter().map(|(id, (name, schema, counts))| (name.clone(), Slot::new(id, name, schema, counts))).collect();
-    Ok((names, remains))
+    let mut replayed = Replayed { names: BTreeMap::new(), kept: BTreeMap::new(), remains };
+    for (id, Replay { name, schema, counts, kept }) in by_id {
+        let slot = Slot::new(id, name.clone(), schema, counts);
+        match kept {
+            Some((at_ms, until_ms)) => drop(replayed.kept.insert(id, KeptSlot { slot, at_ms, until_ms })),
+            None => drop(replayed.names.insert(name, slot)),
+        }
+    }
+    Ok(replayed)
 }

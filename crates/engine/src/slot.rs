@@ -9,7 +9,7 @@ use pinyon_model::{Error, ErrorCode, IndexId, MetadataSchema, NamespaceId, Names
 
 use crate::{
     error::{damaged, no_namespace},
-    namespace::{Namespace, Place, Verified},
+    namespace::{self, Namespace, Place, Removed, Verified},
     namespace_list::{NamespaceList, namespace_folder},
     recall::Measured,
     shared::Shared,
@@ -184,6 +184,21 @@ impl Slot {
         }
     }
 
+    /// Does something while the namespace is closed and nobody can open it; none if it is open.
+    pub(crate) async fn while_closed<T>(&self, work: impl Future<Output = Result<Option<T>>>) -> Result<Option<T>> {
+        let _changing = self.changing.lock().await;
+        let refused = match &*self.read() {
+            State::Closed(_) => None,
+            State::Open(_) => return Ok(None),
+            State::Failed(error) => Some(error.clone()),
+            State::Deleted => Some(no_namespace()),
+        };
+        match refused {
+            Some(error) => Err(error),
+            None => work.await,
+        }
+    }
+
     /// Reads every stored byte of the namespace, and measures its recall if live queries have not.
     pub(crate) async fn verify(&self, index: IndexId, place: Place<'_>) -> Result<Verified> {
         let probe = self.measured().is_none_or(|measured| measured.recall().is_none());
@@ -206,11 +221,29 @@ impl Slot {
         }
     }
 
+    /// Sees to it that nothing is left of records that were deleted or overwritten before. Opens the namespace only if there may be any.
+    pub(crate) async fn purge_records(self: &Arc<Self>, list: &Arc<NamespaceList>) -> Result<Option<Removed>> {
+        if self.namespace().is_none() && !namespace::may_be_shed(&list.shared, list.index, self.id).await? {
+            return Ok(None);
+        }
+        self.open(list).await?.purge_records().await
+    }
+
     /// From now on there is no such namespace. Returns it if it was open, for the caller to wait until its last user lets go.
     pub(crate) async fn delete(&self, shared: &Shared) -> Option<Arc<Namespace>> {
         let _changing = self.changing.lock().await;
         shared.open.remove(self.id);
         match std::mem::replace(&mut *self.write(), State::Deleted) {
+            State::Open(namespace) => Some(namespace),
+            _ => None,
+        }
+    }
+
+    /// From now on every request is told of this error. Returns the namespace if it was open, as [`Slot::delete`] does.
+    pub(crate) async fn shut(&self, shared: &Shared, error: Error) -> Option<Arc<Namespace>> {
+        let _changing = self.changing.lock().await;
+        shared.open.remove(self.id);
+        match std::mem::replace(&mut *self.write(), State::Failed(error)) {
             State::Open(namespace) => Some(namespace),
             _ => None,
         }

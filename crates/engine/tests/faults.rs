@@ -5,7 +5,7 @@ mod support;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use pinyon_engine::{EngineSettings, IndexHandle};
+use pinyon_engine::{EngineSettings, IndexHandle, Kept};
 use pinyon_model::{DeleteSelector, ErrorCode};
 use pinyon_storage::{
     BlobFault, BlobOp, MemoryStore,
@@ -138,7 +138,7 @@ async fn a_full_disk_can_be_emptied_and_filled_again() {
     acked.remove("1");
     assert_eq!(contents(&index, &name("ns")).await.unwrap(), acked);
     engine.flush_all().await.unwrap();
-    index.delete_namespace(&name("other")).await.unwrap();
+    index.delete_namespace(&name("other"), Kept::NoLonger).await.unwrap();
     engine.close().await;
     home.reserve = Some(0);
     let engine = home.open().await;
@@ -254,7 +254,7 @@ async fn what_cannot_be_read_can_be_deleted() {
     for n in 0..3 {
         let ns = name(&format!("ns{n}"));
         assert_eq!(index.fetch(&ns, vec![id("1")]).await.unwrap_err().code, ErrorCode::DataLoss);
-        index.delete_namespace(&ns).await.unwrap();
+        index.delete_namespace(&ns, Kept::NoLonger).await.unwrap();
         index.upsert(&ns, vec![record("new", 1.0)]).await.unwrap();
         assert_eq!(contents(&index, &ns).await.unwrap().len(), 1);
     }
@@ -269,7 +269,7 @@ async fn a_deletion_cut_short_ends_at_the_next_start() {
     let index = index(&engine).await;
     index.upsert(&ns, vec![record("a", 1.0)]).await.unwrap();
     let installed = install(&home.data(), vec![Rule::always(Site::BlobDirRename, Fault::Eio)]);
-    index.delete_namespace(&ns).await.unwrap();
+    index.delete_namespace(&ns, Kept::NoLonger).await.unwrap();
     drop(installed);
     let left = || files_below(&home.data()).iter().filter(|f| f.contains("/namespaces/")).count();
     assert!(left() > 0, "the fault was not met");

@@ -4,7 +4,7 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use pinyon_engine::{EngineSettings, IndexHandle};
+use pinyon_engine::{EngineSettings, IndexHandle, Kept};
 use pinyon_model::{
     Condition, DenseVector, Explain, Filter, IndexRecall, Metadata, MetadataValue, Metric, NamespaceName, Query, QueryTarget, Record,
     Scalar, SearchPlan, SegmentExplain, TopK,
@@ -159,7 +159,7 @@ async fn live_queries_are_replayed_and_their_recall_is_known() {
 
     let report = engine.check().await.unwrap();
     assert_eq!(report.recall.iter().map(|r| (r.live, r.recall.samples)).collect::<Vec<_>>(), [(true, 20)]);
-    index.delete_namespace(&namespace).await.unwrap();
+    index.delete_namespace(&namespace, Kept::NoLonger).await.unwrap();
     assert_eq!(index.recall().await.unwrap(), IndexRecall::default());
     engine.close().await;
 }

@@ -4,7 +4,7 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use pinyon_engine::EngineSettings;
+use pinyon_engine::{EngineSettings, Kept};
 use pinyon_model::{
     DeleteSelector, DenseVector, ErrorCode, Filter, IndexId, Lsn, Metadata, MetadataSchema, MetadataValue, Metric, Prefix, QueryTarget,
     Update, UpdateTarget,
@@ -23,7 +23,7 @@ async fn unknown_namespaces_are_empty_and_cannot_be_deleted_from() {
     let (index, none) = (index(&engine).await, name("none"));
     assert_eq!(index.delete(&none, DeleteSelector::All).await.unwrap_err().code, ErrorCode::NotFound);
     assert_eq!(index.delete(&none, DeleteSelector::Ids(vec![id("a")])).await.unwrap_err().message, "Namespace not found");
-    assert_eq!(index.delete_namespace(&none).await.unwrap_err().code, ErrorCode::NotFound);
+    assert_eq!(index.delete_namespace(&none, Kept::NoLonger).await.unwrap_err().code, ErrorCode::NotFound);
     assert_eq!(index.describe_namespace(&none).await.unwrap_err().code, ErrorCode::NotFound);
     assert_eq!(index.update(&none, set("a", 1.0)).await.unwrap().lsn, None);
     assert_eq!(index.query(&none, greatest(3)).await.unwrap().matches, []);
@@ -44,7 +44,7 @@ async fn a_namespace_made_again_starts_anew() {
     }
     engine.flush_all().await.unwrap();
     let before = files(&home).len();
-    index.delete_namespace(&ns).await.unwrap();
+    index.delete_namespace(&ns, Kept::NoLonger).await.unwrap();
     assert!(files(&home).iter().all(|f| !f.contains("/namespaces/")), "its files are gone: {:?} of {before}", files(&home));
     assert_eq!(index.upsert(&ns, vec![record("b", 1.0)]).await.unwrap().lsn, Lsn(1));
     assert_eq!(contents(&index, &ns).await.unwrap().into_keys().collect::<Vec<_>>(), ["b"]);
@@ -281,7 +281,7 @@ async fn a_list_that_is_mostly_past_is_stored_whole() {
                 tokio::spawn(async move {
                     match act {
                         "upsert" => drop(index.upsert(&ns, vec![record("a", n as f32)]).await.unwrap()),
-                        _ => index.delete_namespace(&ns).await.unwrap(),
+                        _ => index.delete_namespace(&ns, Kept::NoLonger).await.unwrap(),
                     }
                 })
             })

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use pinyon_engine::{EngineSettings, IndexHandle};
+use pinyon_engine::{EngineSettings, IndexHandle, Kept};
 use pinyon_model::{DeleteSelector, Lsn, Prefix, UpdateTarget};
 use support::*;
 
@@ -203,7 +203,7 @@ async fn namespaces_are_deleted_under_their_writers() {
         })
         .collect();
     for _ in 0..30 {
-        if let Err(e) = index.delete_namespace(&ns).await {
+        if let Err(e) = index.delete_namespace(&ns, Kept::NoLonger).await {
             assert_eq!(e.code, pinyon_model::ErrorCode::NotFound);
         }
         tokio::task::yield_now().await;
@@ -212,7 +212,7 @@ async fn namespaces_are_deleted_under_their_writers() {
     for writer in writers {
         writer.await.unwrap();
     }
-    let _ = index.delete_namespace(&ns).await;
+    let _ = index.delete_namespace(&ns, Kept::NoLonger).await;
     assert!(files_below(&home.data()).iter().all(|f| !f.contains("/namespaces/")));
     engine.close().await;
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pinyon_engine::{FetchAnswer, FetchPage, IndexHandle, IndexStats, ListAnswer, QueryAnswer, UpdateAck, WriteAck};
+use pinyon_engine::{FetchAnswer, FetchPage, IndexHandle, IndexStats, Kept, ListAnswer, QueryAnswer, UpdateAck, WriteAck};
 use pinyon_model::{
     DeleteSelector, Deployment, Error, ErrorCode, Explain, Filter, IndexRecall, ListPage, MetadataSchema, NamespaceDescription,
     NamespaceName, Prefix, Query, Record, RecordId, Restrictions, Result, Update, UpdateTarget,
@@ -227,7 +227,7 @@ impl Service {
     pub async fn delete_namespace(&self, ctx: &OpContext, index: &IndexRef, name: &NamespaceName) -> Result<()> {
         on_index!(self, ctx, DeleteNamespace, index, name, |handle| {
             self.meter(index, None, Vec::new)?;
-            handle.delete_namespace(name).await
+            handle.delete_namespace(name, Kept::NoLonger).await
         })
     }
 

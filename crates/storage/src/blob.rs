@@ -59,6 +59,11 @@ pub trait BlobStore: Send + Sync + std::fmt::Debug {
     async fn delete(&self, name: &str) -> Result<()>;
     /// Removes the folder `prefix` and all below it; nothing of it is seen any more once this returns.
     async fn delete_dir(&self, prefix: &str) -> Result<()>;
+    /// Gives an object a second name, create-only; each name then stands for itself. Durable once [`BlobStore::sync`] of the new name's
+    /// folder returns.
+    async fn link(&self, from: &str, to: &str) -> Result<()>;
+    /// Makes the names in folder `prefix` durable.
+    async fn sync(&self, prefix: &str) -> Result<()>;
     /// The room that local files beside this store (logs) must ask for.
     fn space(&self) -> Space {
         Space::unlimited()

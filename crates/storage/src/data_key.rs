@@ -7,6 +7,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::crypto::{self, SALT, Sealer, TAG};
 
+/// Bytes of a key that [`DataKey::seal_key`] sealed.
+pub const SEALED_KEY: usize = SALT + 32 + TAG;
+
 /// Names a key without telling anything of it: random, 16 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(pub(crate) [u8; 16]);
@@ -98,6 +101,32 @@ impl DataKey {
         Ok(plain)
     }
 
+    /// Seals another key for a context. Always encrypted, whatever cipher data is written with: salt (32) ‖ ciphertext (32) ‖ tag (16).
+    pub fn seal_key(&self, context: &[u8], key: &DataKey) -> [u8; SEALED_KEY] {
+        let salt = crypto::random_bytes::<SALT>();
+        let mut out = [0; SEALED_KEY];
+        out[..SALT].copy_from_slice(&salt);
+        out[SALT..SALT + 32].copy_from_slice(&key.bytes);
+        let sealer = Sealer::new(crypto::CIPHER_AES_256_GCM, &self.bytes, &salt, &[b"pinyon sealed key 1"]);
+        let tag = sealer.seal([0; 12], &Self::key_context(context, key.id), &mut out[SALT..SALT + 32]);
+        out[SALT + 32..].copy_from_slice(&tag);
+        out
+    }
+
+    /// Opens the key of this id that [`DataKey::seal_key`] sealed for the same context.
+    pub fn open_key(&self, context: &[u8], id: KeyId, sealed: &[u8; SEALED_KEY]) -> Result<DataKey, NotAuthentic> {
+        let (salt, body) = sealed.split_first_chunk::<SALT>().ok_or(NotAuthentic)?;
+        let mut key = Self { id, bytes: [0; 32] };
+        Sealer::new(crypto::CIPHER_AES_256_GCM, &self.bytes, salt, &[b"pinyon sealed key 1"])
+            .open([0; 12], &Self::key_context(context, id), &body[..32], &body[32..], &mut key.bytes)
+            .map_err(|_| NotAuthentic)?;
+        Ok(key)
+    }
+
+    fn key_context(context: &[u8], id: KeyId) -> Vec<u8> {
+        [context, &id.0].concat()
+    }
+
     fn value_sealer(&self, cipher: u8, salt: &[u8; SALT]) -> Sealer {
         Sealer::new(cipher, &self.bytes, salt, &[b"pinyon value 1"])
     }
@@ -158,6 +187,21 @@ mod tests {
         }
         for len in 0..sealed.len() {
             assert_eq!(key.open(b"keys/name/7", &sealed[..len]), Err(NotAuthentic), "length {len}");
+        }
+    }
+
+    #[test]
+    fn a_sealed_key_opens_for_its_context_and_id_only() {
+        let (above, key) = (DataKey::generate(), DataKey::generate());
+        let sealed = above.seal_key(b"backup 7", &key);
+        assert_eq!(above.open_key(b"backup 7", key.id(), &sealed).unwrap().bytes(), key.bytes());
+        assert!(above.open_key(b"backup 8", key.id(), &sealed).is_err());
+        assert!(above.open_key(b"backup 7", above.id(), &sealed).is_err());
+        assert!(key.open_key(b"backup 7", key.id(), &sealed).is_err());
+        for bit in 0..sealed.len() * 8 {
+            let mut bad = sealed;
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(above.open_key(b"backup 7", key.id(), &bad).is_err(), "bit {bit}");
         }
     }
 

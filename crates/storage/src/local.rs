@@ -114,6 +114,21 @@ impl Shared {
         fs::sync_dir(Site::BlobDirSync, folder)
     }
 
+    fn link(&self, from: &str, to: &str) -> Result<()> {
+        let (source, target) = (self.path(from)?, self.path(to)?);
+        if !source.try_exists().map_err(|e| fs::io_error("look for", &source, e))? {
+            return Err(StorageError::NotFound { name: from.to_owned() });
+        }
+        let mut linked = fs::link(Site::BlobLink, &source, &target);
+        if matches!(linked, Err(StorageError::NotFound { .. })) {
+            let folder = target.parent().unwrap_or(&self.root);
+            linked = fs::create_dir_all(Site::BlobDirCreate, Site::BlobDirParentSync, folder)
+                .and_then(|()| fs::link(Site::BlobLink, &source, &target));
+        }
+        self.open.forget(to);
+        linked.map_err(|e| with_name(e, to))
+    }
+
     fn put(&self, name: &str, bytes: &[u8], mode: PutMode, purpose: Purpose) -> Result<Version> {
         let path = self.path(name)?;
         let mut hash = DefaultHasher::new();
@@ -283,6 +298,16 @@ impl BlobStore for LocalStore {
     async fn delete_dir(&self, prefix: &str) -> Result<()> {
         let prefix = prefix.to_owned();
         self.blocking(move |s| s.delete_dir(&prefix)).await
+    }
+
+    async fn link(&self, from: &str, to: &str) -> Result<()> {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        self.blocking(move |s| s.link(&from, &to)).await
+    }
+
+    async fn sync(&self, prefix: &str) -> Result<()> {
+        let path = self.0.path(prefix)?;
+        self.blocking(move |_| fs::sync_dir(Site::BlobDirSync, &path)).await
     }
 
     fn space(&self) -> Space {

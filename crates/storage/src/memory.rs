@@ -187,6 +187,22 @@ impl BlobStore for MemoryStore {
         })
     }
 
+    async fn link(&self, from: &str, to: &str) -> Result<()> {
+        check_name(to)?;
+        self.lock().change(BlobOp::Put, to, |state| {
+            let object = state.objects.get(from).cloned().ok_or_else(|| not_found(from))?;
+            if state.objects.contains_key(to) {
+                return Err(StorageError::AlreadyExists { name: to.to_owned() });
+            }
+            state.objects.insert(to.to_owned(), object);
+            Ok(())
+        })
+    }
+
+    async fn sync(&self, prefix: &str) -> Result<()> {
+        check_name(prefix)
+    }
+
     async fn delete_dir(&self, prefix: &str) -> Result<()> {
         check_name(prefix)?;
         let below = format!("{prefix}/");

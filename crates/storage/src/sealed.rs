@@ -61,6 +61,8 @@ impl ObjectKind {
     pub const MANIFEST: Self = Self(3);
     /// What an index is.
     pub const INDEX_DESCRIPTOR: Self = Self(4);
+    /// A backup's manifest.
+    pub const BACKUP: Self = Self(6);
 }
 
 /// Bytes of plaintext in a chunk: a power of two from 4 KiB to 16 MiB.

@@ -67,9 +67,10 @@ impl Namespace {
     }
 
     fn start_compaction(self: &Arc<Self>, settle: bool) {
-        if self.is_ending() || self.compacting.swap(true, Ordering::AcqRel) {
+        if self.is_ending() {
             return;
         }
+        let Ok(one) = Arc::clone(&self.compacting).try_lock_owned() else { return };
         let namespace = Arc::clone(self);
         self.shared.tasks.spawn(async move {
             if let Ok(_permit) = namespace.shared.compactions.acquire().await
@@ -77,7 +78,7 @@ impl Namespace {
             {
                 tracing::warn!(namespace = %namespace.id, "compaction failed: {error}");
             }
-            namespace.compacting.store(false, Ordering::Release);
+            drop(one);
         });
     }
 
@@ -88,7 +89,7 @@ impl Namespace {
             if chosen.is_empty() && settle {
                 chosen = self.choose_to_settle(&version);
             }
-            if chosen.is_empty() || !self.compact(chosen).await? {
+            if chosen.is_empty() || !self.compact(chosen, false).await? {
                 break;
             }
         }
@@ -131,11 +132,12 @@ impl Namespace {
         by_size.iter().find(dead).map(|view| vec![Arc::clone(&view.segment)]).unwrap_or_default()
     }
 
-    /// Merges segments into one, or into none if nothing in them is alive. Tells whether there may be more to do.
-    async fn compact(&self, chosen: Vec<Arc<Segment>>) -> Result<bool> {
+    /// Merges segments into one, or into none if nothing in them is alive. Tells whether there may be more to do; with `anew`, whether it
+    /// was done, also to one segment of which nothing is dead.
+    pub(super) async fn compact(&self, chosen: Vec<Arc<Segment>>, anew: bool) -> Result<bool> {
         let Some(mut inputs) = self.begin(chosen).await else { return Ok(false) };
         // Rows that died since the last flush must still be copied; if no other are dead, a rewrite of one gains nothing.
-        if inputs.len() == 1 && inputs[0].dropped.is_empty() {
+        if !anew && inputs.len() == 1 && inputs[0].dropped.is_empty() {
             return Ok(false);
         }
         let Some(output) = self.merge(&mut inputs).await? else { return Ok(false) };

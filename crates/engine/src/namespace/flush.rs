@@ -140,14 +140,18 @@ impl Namespace {
     }
 
     pub(super) async fn segment_writer(&self) -> Result<SegmentWriter> {
+        SegmentWriter::create(&self.shared.sealed, &self.folder, &self.key(), self.segment_options(), Purpose::Essential).await
+    }
+
+    /// How its segments are made.
+    pub(super) fn segment_options(&self) -> SegmentOptions {
         let settings = &self.shared.settings;
-        let options = SegmentOptions {
+        SegmentOptions {
             kernels: self.shared.kernels,
             dense: self.options.shape.dense,
             codes: CodesFrom { coded: settings.coded_vectors, clustered: settings.clustered_vectors },
             schema: self.schema.clone(),
-        };
-        SegmentWriter::create(&self.shared.sealed, &self.folder, &self.key(), options, Purpose::Essential).await
+        }
     }
 
     pub(super) async fn finish_segment(&self, writer: SegmentWriter) -> Result<Arc<Segment>> {
@@ -179,6 +183,8 @@ impl Namespace {
             let deletes = self.store_deletes(view, dead, before).await?;
             next.segments.push(StoredSegment { deletes, ..view.segment.stored });
         }
+        // Segments that a write emptied as a whole are named no longer.
+        next.shed |= stored.manifest.segments.iter().any(|before| next.segments.iter().all(|s| s.id != before.id));
         next.segments.extend(flushed.map(|f| f.segment.stored));
         let before: Vec<ObjectId> = stored.manifest.segments.iter().filter_map(|s| s.deletes.map(|d| d.id)).collect();
         stored.swap(self, next).await?;

@@ -11,7 +11,7 @@
 //! finds what they found. Format 1 began with the flushed LSN; it opens only in a namespace of one key, where it cannot be another's.
 
 use pinyon_model::{Lsn, NamespaceId, ObjectId, Result};
-use pinyon_storage::{KeyRing, ObjectKind, SealedStore};
+use pinyon_storage::{KeyRing, ObjectKind, Purpose, PutMode, SealedStore};
 
 use crate::{
     codec::{Decoder, Encoder},
@@ -176,6 +176,13 @@ impl Source<'_> {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Writes the first manifest of a namespace that was made elsewhere.
+    pub(crate) async fn write_first(self, manifest: &Manifest) -> Result<()> {
+        let (name, plain) = (name(self.folder, 1), manifest.encode(self.namespace));
+        let (kind, key) = (ObjectKind::MANIFEST, self.keys.current());
+        self.sealed.put_named(&name, kind, FORMAT, key, &plain, PutMode::CreateOnly, Purpose::Data).await.map(drop).map_err(stored)
     }
 
     /// The manifest of this number.

@@ -19,6 +19,8 @@ mod open;
 mod plan;
 mod read;
 mod removal;
+mod rotate;
+mod snapshot;
 mod stored;
 mod verify;
 mod version;
@@ -33,19 +35,17 @@ use pinyon_model::{Error, Filter, IndexId, MetadataSchema, NamespaceId, Result};
 use pinyon_storage::{DataKey, KeyRing, Log, StorageError};
 use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
 
+pub use self::rotate::Removed;
 pub(crate) use self::{
+    manifest::{Manifest, Source, StoredSegment},
     open::log_blocking,
     removal::{Removals, remove_superseded},
+    rotate::may_be_shed,
     verify::{Place, Verified},
-    version::SegmentView,
+    version::{SegmentView, Version},
     writer::{Operation, Outcome},
 };
-use self::{
-    removal::Superseded,
-    stored::Stored,
-    version::{Unsaved, Version},
-    writer::Queue,
-};
+use self::{removal::Superseded, stored::Stored, version::Unsaved, writer::Queue};
 use crate::{
     IndexOptions,
     error::{no_namespace, stored_below},
@@ -76,7 +76,8 @@ pub(crate) struct Namespace {
     failure: OnceLock<Error>,
     deleted: AtomicBool,
     flushing: AtomicBool,
-    compacting: AtomicBool,
+    /// Held by the one compaction or rotation that goes on.
+    compacting: Arc<AsyncMutex<()>>,
     /// The last write when somebody last looked whether the namespace is quiet.
     lsn_seen: AtomicU64,
     /// Why the last flush failed, if it did.
@@ -174,6 +175,19 @@ impl Namespace {
         self.deleted.store(true, Ordering::Release);
         *self.gone.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         gone
+    }
+
+    /// Answers this error from now on and ends background work; the receiver resolves when its last user has let go.
+    pub(crate) fn shut(&self, error: Error) -> oneshot::Receiver<()> {
+        let (sender, gone) = oneshot::channel();
+        let _ = self.failure.set(error);
+        *self.gone.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        gone
+    }
+
+    /// Its folder, as names of the store begin.
+    pub(crate) fn folder(&self) -> &str {
+        &self.folder
     }
 
     /// Refuses a filter on a field that the schema leaves out.

@@ -147,7 +147,7 @@ impl Namespace {
             failure: OnceLock::new(),
             deleted: AtomicBool::new(false),
             flushing: AtomicBool::new(false),
-            compacting: AtomicBool::new(false),
+            compacting: Arc::default(),
             lsn_seen: AtomicU64::new(u64::MAX),
             flush_error: Mutex::new(None),
             flush_ended: Notify::new(),

@@ -5,6 +5,8 @@
 //!        2 ‖ id 16                                           Deleted
 //!        3 ‖ id 16 ‖ records u64 ‖ bytes u64 ‖ lsn u64       Counted: true until the namespace is written to again
 //!        4 ‖ id 16                                           Written: the counts are true no longer
+//!        5 ‖ id 16 ‖ at u64 ‖ until u64, ms since 1970       Kept: deleted, and can be brought back; then 2 or 6 follows
+//!        6 ‖ id 16                                           Restored
 //! schema: 0, or 1 ‖ count u32 ‖ (u32 length ‖ name)*
 //! whole list: last LSN of the log that it covers u64 ‖ count u32 ‖ entry*
 //! ```
@@ -23,6 +25,8 @@ pub(super) enum Entry {
     Deleted { id: NamespaceId },
     Counted { id: NamespaceId, counts: Counts },
     Written { id: NamespaceId },
+    Kept { id: NamespaceId, at_ms: u64, until_ms: u64 },
+    Restored { id: NamespaceId },
 }
 
 impl Entry {
@@ -61,6 +65,16 @@ impl Entry {
                 out.u8(4);
                 out.id16(id.as_bytes());
             }
+            Entry::Kept { id, at_ms, until_ms } => {
+                out.u8(5);
+                out.id16(id.as_bytes());
+                out.u64(*at_ms);
+                out.u64(*until_ms);
+            }
+            Entry::Restored { id } => {
+                out.u8(6);
+                out.id16(id.as_bytes());
+            }
         }
     }
 
@@ -72,6 +86,8 @@ impl Entry {
             2 => Entry::Deleted { id },
             3 => Entry::Counted { id, counts: Counts { records: from.u64()?, bytes: from.u64()?, lsn: from.u64()? } },
             4 => Entry::Written { id },
+            5 => Entry::Kept { id, at_ms: from.u64()?, until_ms: from.u64()? },
+            6 => Entry::Restored { id },
             _ => return None,
         })
     }
@@ -113,11 +129,13 @@ mod tests {
         let id = any::<[u8; 16]>().prop_map(NamespaceId::from_bytes);
         let schema = proptest::collection::btree_set("[a-z]{1,6}", 0..4).prop_map(|f| MetadataSchema::new(f).unwrap());
         let name = "[ -~]{0,20}".prop_map(|n| NamespaceName::new(&n).unwrap());
-        (id, name, option::of(schema), 0..4u8, any::<[u64; 3]>()).prop_map(|(id, name, schema, kind, n)| match kind {
+        (id, name, option::of(schema), 0..6u8, any::<[u64; 3]>()).prop_map(|(id, name, schema, kind, n)| match kind {
             0 => Entry::Created { id, name, schema },
             1 => Entry::Deleted { id },
             2 => Entry::Counted { id, counts: Counts { records: n[0], bytes: n[1], lsn: n[2] } },
-            _ => Entry::Written { id },
+            3 => Entry::Written { id },
+            4 => Entry::Kept { id, at_ms: n[0], until_ms: n[1] },
+            _ => Entry::Restored { id },
         })
     }
 

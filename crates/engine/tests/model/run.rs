@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use pinyon_engine::{Engine, EngineSettings, IndexHandle, IndexOptions, UpdateAck};
+use pinyon_engine::{Engine, EngineSettings, IndexHandle, IndexOptions, Kept, UpdateAck};
 use pinyon_model::{
     DeleteSelector, DenseVector, ErrorCode, Filter, Lsn, Match, Metric, NamespaceName, Prefix, Query, QueryTarget, Record, RecordId, TopK,
     Update, UpdateTarget,
@@ -211,7 +211,7 @@ impl Run {
     }
 
     async fn delete_namespace(&mut self, namespace: NamespaceName) {
-        let outcome = self.index.delete_namespace(&namespace).await;
+        let outcome = self.index.delete_namespace(&namespace, Kept::NoLonger).await;
         match self.model.remove(&namespace) {
             Some(_) => outcome.unwrap(),
             None => assert_eq!(outcome.unwrap_err().code, ErrorCode::NotFound),

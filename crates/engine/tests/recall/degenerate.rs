@@ -1,6 +1,6 @@
 //! Sets that no codes were made for: nothing to tell vectors apart by, or far too much.
 
-use pinyon_engine::EngineSettings;
+use pinyon_engine::{EngineSettings, Kept};
 use pinyon_model::{DeleteSelector, Metric};
 
 use crate::{
@@ -201,7 +201,7 @@ fn empty_large_empty_large() {
             match round {
                 0 => drop(world.index.delete(&name("ns"), DeleteSelector::All).await.unwrap()),
                 1 => world.delete((0..2_500).map(id).collect()).await,
-                2 => world.index.delete_namespace(&name("ns")).await.unwrap(),
+                2 => world.index.delete_namespace(&name("ns"), Kept::NoLonger).await.unwrap(),
                 _ => {
                     let filter = pinyon_model::Filter::Field("part".into(), pinyon_model::Condition::Exists(true));
                     world.index.delete(&name("ns"), DeleteSelector::Filter(filter)).await.unwrap();

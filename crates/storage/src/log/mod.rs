@@ -27,6 +27,9 @@ use crate::{KeyRing, Purpose, Result, Space, StorageError, fs};
 pub use reader::{LogPart, LogReader};
 use writer::Writer;
 
+/// Bytes of a log file that holds no frame.
+pub const LOG_HEADER_BYTES: u64 = crate::frame::HEADER as u64;
+
 /// What a log holds; part of what its frames are sealed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LogKind(pub u16);

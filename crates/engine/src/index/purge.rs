@@ -1,0 +1,62 @@
+//! What was deleted: kept for a while, brought back, or gone for good. And the rotation of keys, which is how records go for good.
+
+use pinyon_model::{ErrorCode, NamespaceId, Result};
+
+use super::IndexHandle;
+use crate::{DeletedNamespace, Progress, Removed, error::stored};
+
+impl IndexHandle {
+    /// The deleted namespaces that can be brought back.
+    pub async fn deleted_namespaces(&self) -> Result<Vec<DeletedNamespace>> {
+        Ok(self.namespaces().await?.deleted())
+    }
+
+    /// Brings a deleted namespace back. `NotFound` if it is not kept, `AlreadyExists` if its name is taken.
+    pub async fn restore_namespace(&self, id: NamespaceId) -> Result<()> {
+        self.namespaces().await?.restore(id).await
+    }
+
+    /// Purges the deleted namespaces that are kept until `due_ms` or less: their keys are destroyed, then their files removed. Tells of each
+    /// what went.
+    pub async fn purge_namespaces(&self, due_ms: u64) -> Result<Vec<Removed>> {
+        self.namespaces().await?.purge(due_ms).await
+    }
+
+    /// Sees to it that nothing is left, on disk or in a copy that the keys of today open, of records that were deleted or overwritten before
+    /// the call: what is alive in the namespaces concerned is sealed anew under new keys, and the keys before are destroyed. Reads and
+    /// writes go on. A namespace that nothing was deleted from costs a look at its manifest.
+    pub async fn purge_records(&self) -> Result<Vec<Removed>> {
+        let list = self.namespaces().await?;
+        let mut removed = Vec::new();
+        for slot in list.starting_with("") {
+            match slot.purge_records(&list).await {
+                Ok(gone) => removed.extend(gone),
+                Err(error) if error.code == ErrorCode::NotFound => {}
+                // A damaged namespace must not keep the others from it.
+                Err(error) => tracing::warn!(namespace = %slot.id, "deleted records stay for now: {error}"),
+            }
+        }
+        if !removed.is_empty() {
+            self.shared.keys.compact().await.map_err(stored)?;
+        }
+        Ok(removed)
+    }
+
+    /// Gives every namespace a new key, seals what it holds anew under it, and destroys the keys before.
+    pub async fn rotate_namespace_keys(&self, progress: &Progress) -> Result<Vec<Removed>> {
+        let list = self.namespaces().await?;
+        let slots = list.starting_with("");
+        progress.begin(slots.len() as u64);
+        let mut removed = Vec::new();
+        for slot in slots {
+            match slot.open(&list).await {
+                Ok(namespace) => removed.push(namespace.rotate().await?),
+                Err(error) if error.code == ErrorCode::NotFound => {}
+                Err(error) => return Err(error),
+            }
+            progress.step();
+        }
+        self.shared.keys.compact().await.map_err(stored)?;
+        Ok(removed)
+    }
+}

@@ -87,6 +87,21 @@ async fn list_and_delete(store: &dyn BlobStore) {
     assert_eq!(names(store, "x/").await, ["x/a"]);
 }
 
+async fn links(store: &dyn BlobStore) {
+    store.put("l/one", text("first"), PutMode::CreateOnly, DATA).await.unwrap();
+    store.link("l/one", "l/deep/er/two").await.unwrap();
+    store.sync("l/deep/er").await.unwrap();
+    assert!(matches!(store.link("l/one", "l/deep/er/two").await, Err(StorageError::AlreadyExists { .. })));
+    assert!(store.link("l/none", "l/three").await.is_err_and(|e| e.is_not_found()));
+    assert_eq!(store.get("l/deep/er/two").await.unwrap().0, "first");
+    // Each name stands for itself from here on.
+    store.put("l/one", text("changed"), PutMode::Overwrite, DATA).await.unwrap();
+    assert_eq!(store.get("l/deep/er/two").await.unwrap().0, "first");
+    store.delete("l/one").await.unwrap();
+    assert_eq!(store.get("l/deep/er/two").await.unwrap().0, "first");
+    store.delete_dir("l").await.unwrap();
+}
+
 async fn bad_names(store: &dyn BlobStore) {
     let long = "n".repeat(600);
     for name in ["", "/", "a/", "/a", "a//b", ".", "..", "a/../b", ".tmp/x", ".hidden", "a b", "é", "a\0b", "a\\b", &long] {
@@ -124,6 +139,7 @@ async fn suite(fresh: impl Fn() -> Arc<dyn BlobStore>) {
     ranges(&*fresh()).await;
     streams(&*fresh()).await;
     list_and_delete(&*fresh()).await;
+    links(&*fresh()).await;
     bad_names(&*fresh()).await;
     one_winner(fresh()).await;
 }

@@ -234,6 +234,12 @@ fn a_create_only_put_that_meets_itself_is_done() {
         async fn delete_dir(&self, prefix: &str) -> Result<()> {
             self.0.delete_dir(prefix).await
         }
+        async fn link(&self, from: &str, to: &str) -> Result<()> {
+            self.0.link(from, to).await
+        }
+        async fn sync(&self, prefix: &str) -> Result<()> {
+            self.0.sync(prefix).await
+        }
     }
     run(async {
         let (store, key) = (SealedStore::new(Arc::new(Twice(MemoryStore::new()))), DataKey::generate());

@@ -3,6 +3,7 @@
 //! Every single measurement is a line of JSON on stdout; what a person wants to read, a table of medians, goes to stderr.
 //! `docs/performance.md` has the commands and what they gave.
 
+mod backup;
 mod bandwidth;
 mod client;
 mod codes;
@@ -18,6 +19,8 @@ mod qdrant;
 mod records;
 mod report;
 mod scan;
+#[cfg(feature = "unsealed")]
+mod sealing;
 mod search;
 mod server;
 mod sets;
@@ -65,6 +68,11 @@ enum Bench {
     Wire(wire::Settings),
     /// What an entry in the audit log costs, beside the disk's fsync
     Control(control::Settings),
+    /// What a backup costs when nothing changed, and what writers notice of it
+    Backup(backup::Settings),
+    /// What sealing costs upserts and warm queries, against a cipher that does nothing
+    #[cfg(feature = "unsealed")]
+    Sealing(sealing::Settings),
     /// Makes sets of vectors out of another one
     Derive(derive::Settings),
     /// How many vectors a server takes in a second, durable and sealed, by gRPC and by REST
@@ -101,12 +109,21 @@ fn run(bench: Bench) -> Result<(), Failure> {
         Bench::Compare(settings) => on_one_thread(compare::run(&settings)),
         Bench::Wire(settings) => wire::run(&settings),
         Bench::Control(settings) => on_one_thread(control::run(&settings)),
+        Bench::Backup(settings) => on_two_threads(backup::run(&settings)),
+        #[cfg(feature = "unsealed")]
+        Bench::Sealing(settings) => on_one_thread(sealing::run(&settings)),
         Bench::Derive(settings) => derive::run(&settings),
         Bench::Upsert(settings) => on_one_thread(upsert::run(&settings)),
         Bench::Namespaces(settings) => on_one_thread(namespaces::run(&settings)),
         Bench::Writers(settings) => on_one_thread(writers::run(&settings)),
         Bench::Idle(settings) => on_one_thread(idle::run(&settings)),
     }
+}
+
+/// Runs a bench that is busy while the engine in this process is.
+fn on_two_threads(bench: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(bench)
 }
 
 /// Runs a bench that waits for a server or an engine; it is cheap itself, and leaves the other cores to them.

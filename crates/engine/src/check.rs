@@ -8,7 +8,7 @@ use std::{
 use pinyon_model::{Error, ErrorCode, IndexId, IndexRecall, NamespaceRecall, Recall, Result};
 
 use crate::{
-    Engine, IndexHandle,
+    Engine, IndexHandle, backup,
     error::stored,
     namespace,
     namespace_list::{self, NamespaceList, list_folder, namespace_folder},
@@ -23,6 +23,10 @@ pub struct CheckReport {
     pub indexes: u64,
     /// Namespaces looked at.
     pub namespaces: u64,
+    /// Backups looked at.
+    pub backups: u64,
+    /// Indexes and backups that were not looked at, since the customer's key above theirs is not available.
+    pub locked: u64,
     /// Files there are of namespaces and of their lists.
     pub files: u64,
     /// Their bytes, all of which were read but for those of damaged namespaces.
@@ -57,8 +61,12 @@ pub struct DamagedFile {
 }
 
 impl CheckReport {
-    /// Takes note of damage; any other error ends the check, for it says nothing about what is stored.
+    /// Takes note of damage and of what is locked; any other error ends the check, for it says nothing about what is stored.
     fn note(&mut self, folder: &str, error: Error) -> Result<()> {
+        if error.code == ErrorCode::Forbidden {
+            self.locked += 1;
+            return Ok(());
+        }
         if error.code != ErrorCode::DataLoss {
             return Err(error);
         }
@@ -91,7 +99,23 @@ pub(crate) async fn check(shared: &Arc<Shared>, handles: &HashMap<IndexId, Arc<I
             report.note(&Engine::index_folder(index), error)?;
         }
     }
+    check_backups(shared, &mut report).await?;
     Ok(report)
+}
+
+/// Every backup that has a manifest: one without is being stored, or is left over from what a crash cut short.
+async fn check_backups(shared: &Arc<Shared>, report: &mut CheckReport) -> Result<()> {
+    for id in backup::all(shared).await? {
+        match backup::check(shared, id).await {
+            Ok(Some(summary)) => {
+                report.backups += 1;
+                report.bytes += summary.bytes;
+            }
+            Ok(None) => {}
+            Err(error) => report.note(&Engine::backup_folder(id), error)?,
+        }
+    }
+    Ok(())
 }
 
 async fn check_index(shared: &Arc<Shared>, index: IndexId, list: Option<&Arc<NamespaceList>>, report: &mut CheckReport) -> Result<()> {

@@ -263,7 +263,7 @@ async fn every_fault_of_a_backup_or_restore_harms_nothing_else() {
                 engine.delete_index(TARGET).await.unwrap();
                 assert_eq!(contents(&*restored(&engine, BACKUP, TARGET).await, &ns).await.unwrap(), now, "{} {nth}", site.name());
             } else {
-                assert_eq!(contents(&*engine.index(TARGET, options.clone()), &ns).await.unwrap(), now, "{} {nth}", site.name());
+                assert_eq!(contents(&engine.index(TARGET, options.clone()), &ns).await.unwrap(), now, "{} {nth}", site.name());
             }
             engine.close().await;
             let engine = home.open().await;

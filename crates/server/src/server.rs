@@ -106,6 +106,7 @@ impl Server {
             limits,
             key_dir,
             audit,
+            data_key_days,
             viewers_infer,
             audit_key_use,
             mail,
@@ -142,6 +143,7 @@ impl Server {
                 AuditRecords::All => DataPlaneAudit::All,
             };
             options.audit_retention_days = audit.retention_days;
+            options.data_key_days = data_key_days;
             options.audit_delivery = Some(audit_delivery(&audit, &clock));
             options.engine = engine.clone();
             options.private_region = private.as_ref().map(|p| p.region.clone());

@@ -133,6 +133,7 @@ actions! {
     read ListAllApiKeys Operate "list" "api-key";
     write CreateToken Operate "create" "access-token";
     write BindRoles Operate "update" "catalog";
+    write RotateDataKeys Operate "update" "data-key";
     write RotateRootKey Operate "update" "root-key";
     write ExportRootKey Operate "read" "root-key";
     read Check Operate "read" "installation";

@@ -37,6 +37,7 @@ mod rates;
 mod rebuild;
 mod restrictions;
 mod role_binding;
+mod rotation;
 mod secret;
 mod service;
 mod service_account;

@@ -67,6 +67,8 @@ pub struct ServiceOptions {
     pub audit_key_use: bool,
     /// Days after which the audit log's entries may go; none keeps them for ever.
     pub audit_retention_days: Option<u32>,
+    /// Days after which namespaces get new keys, and what they hold is sealed anew; none leaves them as they are.
+    pub data_key_days: Option<u32>,
     /// What takes audit events elsewhere, for the organizations that ask for it.
     pub audit_delivery: Option<AuditDelivery>,
     /// Whether this is a server, which keeps and delivers the audit log and records its settings; a command does not.
@@ -95,6 +97,7 @@ impl ServiceOptions {
             data_plane_audit: DataPlaneAudit::default(),
             audit_key_use: true,
             audit_retention_days: Some(90),
+            data_key_days: Some(90),
             audit_delivery: None,
             serves: true,
             viewers_infer: false,

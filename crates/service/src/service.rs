@@ -40,6 +40,8 @@ const TOKEN: &str = "access token";
 const TICK_MS: u64 = 10_000;
 /// How often old entries of the audit log are looked for.
 const RETENTION_EVERY_MS: u64 = 10 * 60 * 1_000;
+/// How often it is looked whose keys are due for rotation.
+const ROTATION_EVERY_MS: u64 = 60 * 60 * 1_000;
 /// How often it is looked which audit sinks are due.
 const DELIVERY_TICK_MS: u64 = 1_000;
 
@@ -64,6 +66,7 @@ pub struct Service {
     port_is_free: Option<PortCheck>,
     data_plane_audit: DataPlaneAudit,
     audit_retention_days: Option<u32>,
+    data_key_days: Option<u32>,
     deliveries: Deliveries,
     viewers_infer: bool,
     private_region: Option<String>,
@@ -93,6 +96,7 @@ impl Service {
         let jobs = [
             Some(tokio::spawn(tick(Arc::downgrade(&service), Arc::clone(&service.clock)))),
             serves.then(|| tokio::spawn(keep_audit(Arc::downgrade(&service), Arc::clone(&service.clock)))),
+            serves.then(|| tokio::spawn(rotate(Arc::downgrade(&service), Arc::clone(&service.clock)))),
             serves.then(|| tokio::spawn(deliver(Arc::downgrade(&service), Arc::clone(&service.clock)))),
         ];
         lock(&service.jobs).extend(jobs.into_iter().flatten());
@@ -169,6 +173,7 @@ impl Service {
             port_is_free: options.port_is_free,
             data_plane_audit: options.data_plane_audit,
             audit_retention_days: options.audit_retention_days,
+            data_key_days: options.data_key_days,
             deliveries: Deliveries::new(options.audit_delivery),
             viewers_infer: options.viewers_infer,
             private_region: options.private_region,
@@ -321,6 +326,9 @@ impl Service {
     pub(crate) fn catalog(&self) -> &Catalog {
         &self.catalog
     }
+    pub(crate) fn data_key_days(&self) -> Option<u32> {
+        self.data_key_days
+    }
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
     }
@@ -441,6 +449,19 @@ async fn keep_audit(service: Weak<Service>, clock: Arc<dyn Clock>) {
             }
         }
         clock.wait_ms(RETENTION_EVERY_MS).await;
+    }
+}
+
+/// Rotates the keys of the data when they are old, for as long as the service lives.
+async fn rotate(service: Weak<Service>, clock: Arc<dyn Clock>) {
+    loop {
+        {
+            let Some(service) = service.upgrade() else { return };
+            if let Err(error) = service.rotate_due_keys().await {
+                tracing::error!(%error, "keys of the data are not rotated");
+            }
+        }
+        clock.wait_ms(ROTATION_EVERY_MS).await;
     }
 }
 

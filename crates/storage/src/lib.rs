@@ -21,6 +21,8 @@ mod log;
 mod memory;
 mod root_key;
 mod sealed;
+#[cfg(feature = "unsealed")]
+pub mod unsealed;
 
 pub use blob::{BlobMeta, BlobStore, BlobWriter, PutMode, Version};
 pub use crypto::random_bytes;

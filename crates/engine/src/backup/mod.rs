@@ -44,12 +44,7 @@ impl Engine {
 
     /// The backups that have a folder, whole or not.
     pub async fn backups(&self) -> Result<Vec<BackupId>> {
-        let root = "backups/";
-        let objects = self.shared.store.list(root).await.map_err(stored)?;
-        let id = |name: &str| BackupId::parse(name.strip_prefix(root)?.split('/').next()?).ok();
-        let mut ids: Vec<BackupId> = objects.iter().filter_map(|object| id(&object.name)).collect();
-        ids.dedup();
-        Ok(ids)
+        all(&self.shared).await
     }
 
     /// What a backup holds, by its manifest. `DataLoss` if that is missing or damaged.
@@ -60,11 +55,8 @@ impl Engine {
 
     /// Reads and verifies every stored byte of a backup. `DataLoss`, naming the file, at the first that is not what was written.
     pub async fn check_backup(&self, id: BackupId) -> Result<BackupSummary> {
-        let manifest = BackupManifest::read(&self.shared, id).await?;
-        for namespace in &manifest.namespaces {
-            check_namespace(&self.shared, id, &manifest, namespace).await?;
-        }
-        summary(&self.shared, id, &manifest).await
+        let missing = || damaged(&BackupManifest::name(id), "it is missing");
+        check(&self.shared, id).await?.ok_or_else(missing)
     }
 
     /// Destroys a backup's key, then removes its folder. May be called again.
@@ -83,6 +75,28 @@ impl Engine {
         };
         self.shared.finish(delete).await
     }
+}
+
+/// The backups that have a folder.
+pub(crate) async fn all(shared: &Shared) -> Result<Vec<BackupId>> {
+    let root = "backups/";
+    let objects = shared.store.list(root).await.map_err(stored)?;
+    let id = |name: &str| BackupId::parse(name.strip_prefix(root)?.split('/').next()?).ok();
+    let mut ids: Vec<BackupId> = objects.iter().filter_map(|object| id(&object.name)).collect();
+    ids.dedup();
+    Ok(ids)
+}
+
+/// Reads every stored byte of a backup; none if it has no manifest.
+pub(crate) async fn check(shared: &Shared, id: BackupId) -> Result<Option<BackupSummary>> {
+    if shared.store.head(&BackupManifest::name(id)).await.is_err_and(|e| e.is_not_found()) {
+        return Ok(None);
+    }
+    let manifest = BackupManifest::read(shared, id).await?;
+    for namespace in &manifest.namespaces {
+        check_namespace(shared, id, &manifest, namespace).await?;
+    }
+    summary(shared, id, &manifest).await.map(Some)
 }
 
 async fn summary(shared: &Shared, id: BackupId, manifest: &BackupManifest) -> Result<BackupSummary> {

@@ -165,16 +165,20 @@ fn say_report(report: &CheckRows) -> std::io::Result<()> {
     for (file, what) in &report.damaged {
         say(&format!("damaged  {file}: {what}\n"))?;
     }
+    if report.locked > 0 {
+        say(&format!("locked   {} indexes and backups: the customer's key above theirs is not available\n", report.locked))?;
+    }
     for r in &report.recall {
         let by = if r.live { "live queries" } else { "probes made of stored vectors" };
         say(&format!("recall   index {}: {:.3} over {} {by}, at worst {:.3}\n", r.index, r.mean, r.samples, r.worst))?;
     }
     say(&format!(
-        "{} files, {} bytes, {} indexes, {} namespaces, {} records, {} audit events: {}\n",
+        "{} files, {} bytes, {} indexes, {} namespaces, {} backups, {} records, {} audit events: {}\n",
         report.files,
         report.bytes,
         report.indexes,
         report.namespaces,
+        report.backups,
         report.records,
         report.audit_events,
         if report.damaged.is_empty() { "all is well".to_owned() } else { format!("{} damaged", report.damaged.len()) }

@@ -185,6 +185,9 @@ pub(crate) struct ServerArgs {
     /// Days after which entries of the audit log may go; 0 keeps them for ever [default: 90]
     #[arg(long, env = "PINYON_AUDIT_RETENTION_DAYS", value_name = "DAYS")]
     pub(crate) audit_retention_days: Option<u32>,
+    /// Days after which records are sealed anew under new keys, in the background; 0 leaves them as they are [default: 90]
+    #[arg(long, env = "PINYON_DATA_KEY_DAYS", value_name = "DAYS")]
+    pub(crate) data_key_days: Option<u32>,
     /// Where organizations' roles are assumed, for their audit logs, instead of AWS: http://HOST:PORT
     #[arg(long, env = "PINYON_AUDIT_STS_ENDPOINT", value_name = "URL")]
     pub(crate) audit_sts_endpoint: Option<String>,
@@ -354,6 +357,7 @@ impl ServerArgs {
             cache,
             audit_records,
             audit_retention_days,
+            data_key_days,
             audit_sts_endpoint,
             audit_s3_endpoint,
             viewers_infer,
@@ -398,6 +402,7 @@ impl ServerArgs {
             cache: cache.or(file.cache),
             audit_records: audit_records.or(file.audit_records),
             audit_retention_days: audit_retention_days.or(file.audit_retention_days),
+            data_key_days: data_key_days.or(file.data_key_days),
             audit_sts_endpoint: audit_sts_endpoint.or(file.audit_sts_endpoint),
             audit_s3_endpoint: audit_s3_endpoint.or(file.audit_s3_endpoint),
             viewers_infer: viewers_infer.or(file.viewers_infer),

@@ -23,6 +23,8 @@ pub(crate) const PORT_DEFAULT: u16 = 5080;
 
 /// Days that the audit log is kept, as Pinecone keeps its own.
 const RETENTION_DAYS: u32 = 90;
+/// How old keys of the data get.
+const DATA_KEY_DAYS: u32 = 90;
 
 /// What kind of server this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub(crate) struct Settings {
     /// Where the sealed keys lie, when not with the data.
     pub(crate) key_dir: Option<PathBuf>,
     pub(crate) audit: AuditSettings,
+    /// Days after which records are sealed anew under new keys.
+    pub(crate) data_key_days: Option<u32>,
     /// Whether who may read records may also embed and rerank.
     pub(crate) viewers_infer: bool,
     /// Whether the audit log tells of the use of API keys.
@@ -186,6 +190,7 @@ impl Settings {
             limits: limits(&args)?,
             key_dir: args.key_dir.clone(),
             audit: audit(&args)?,
+            data_key_days: Some(args.data_key_days.unwrap_or(DATA_KEY_DAYS)).filter(|days| *days > 0),
             viewers_infer: args.viewers_infer.unwrap_or(false),
             audit_key_use: args.audit_key_use.unwrap_or(true),
             mail: mail::mail(&args, |name| std::env::var(name).ok())?,
@@ -390,6 +395,7 @@ mod tests {
         assert!(s.tls.is_none());
         assert_eq!((s.audit.records, s.audit.retention_days), (AuditRecords::Off, Some(90)));
         assert_eq!(serve(|a| a.audit_retention_days = Some(0)).unwrap().audit.retention_days, None);
+        assert_eq!((s.data_key_days, serve(|a| a.data_key_days = Some(0)).unwrap().data_key_days), (Some(90), None));
     }
 
     #[test]

@@ -213,6 +213,9 @@ impl From<Invite> for InviteRow {
 pub(crate) struct CheckRows {
     pub(crate) indexes: u64,
     pub(crate) namespaces: u64,
+    pub(crate) backups: u64,
+    /// Not looked at: a customer's key is not available.
+    pub(crate) locked: u64,
     pub(crate) records: u64,
     pub(crate) files: u64,
     pub(crate) bytes: u64,
@@ -237,10 +240,10 @@ pub(crate) struct RecallRow {
 
 impl From<CheckReport> for CheckRows {
     fn from(report: CheckReport) -> Self {
-        let CheckReport { indexes, namespaces, records, files, bytes, audit_events, recall, damaged } = report;
+        let CheckReport { indexes, namespaces, backups, locked, records, files, bytes, audit_events, recall, damaged } = report;
         let damaged = damaged.into_iter().map(|d| (d.file, d.what)).collect();
         let row = |CheckedRecall { index, live, recall: Recall { samples, mean, worst } }| RecallRow { index, live, samples, mean, worst };
         let recall = recall.into_iter().map(row).collect();
-        Self { indexes, namespaces, records, files, bytes, audit_events, recall, damaged }
+        Self { indexes, namespaces, backups, locked, records, files, bytes, audit_events, recall, damaged }
     }
 }

@@ -19,3 +19,4 @@ mod people;
 mod private_access;
 mod rates;
 mod rebuild;
+mod rotation;

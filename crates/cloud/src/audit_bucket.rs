@@ -1,17 +1,19 @@
 //! Organizations' buckets: a session for each role, kept until shortly before it ends, and objects put with it.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use pinyon_model::{AuditSinkSettings, Error, ErrorCode, Result};
+use pinyon_model::{AuditSinkSettings, Result};
 use pinyon_service::{AuditBucket, Clock};
 use tokio::sync::Mutex;
 
 use crate::{
-    aws::{Aws, Session},
+    aws::{Aws, FaultKind, Role, Session},
     endpoint::AwsEndpoints,
 };
 
+/// An object that is not stored in this time is tried again.
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// A session with less left than this is not begun to be used.
 const LEFT_MIN_S: i64 = 5 * 60;
 /// Sessions kept; past it all are let go.
@@ -41,7 +43,7 @@ impl fmt::Debug for AwsAuditBucket {
 impl AwsAuditBucket {
     /// Buckets at these hosts.
     pub fn new(endpoints: AwsEndpoints, clock: Arc<dyn Clock>) -> Self {
-        Self { aws: Aws::new(endpoints), clock, sessions: Mutex::default() }
+        Self { aws: Aws::new(endpoints, TIMEOUT), clock, sessions: Mutex::default() }
     }
 
     /// The session at hand, or a new one; and whether it is new.
@@ -52,7 +54,13 @@ impl AwsAuditBucket {
         if !fresh && let Some(session) = self.sessions.lock().await.get(&key).filter(|s| s.ends_s - now_s > LEFT_MIN_S) {
             return Ok((Arc::clone(session), false));
         }
-        let session = Arc::new(self.aws.assume_role(sink).await?);
+        let role = Role {
+            role_arn: &sink.role_arn,
+            external_id: sink.external_id.as_ref(),
+            region: &sink.region,
+            session_name: "pinyon-audit-log",
+        };
+        let session = Arc::new(self.aws.assume_role(&role).await?);
         let mut sessions = self.sessions.lock().await;
         if sessions.len() >= SESSIONS_MAX {
             sessions.clear();
@@ -70,11 +78,11 @@ impl AuditBucket for AwsAuditBucket {
         let stored = self.aws.put_object(sink, &session, name, body.clone()).await;
         match stored {
             // The session may have been revoked, or the role changed since.
-            Err(Error { code: ErrorCode::FailedPrecondition, .. }) if !is_new => {
+            Err(fault) if fault.kind != FaultKind::Lost && !is_new => {
                 let (session, _) = self.session(sink, true).await?;
-                self.aws.put_object(sink, &session, name, body).await
+                Ok(self.aws.put_object(sink, &session, name, body).await?)
             }
-            stored => stored,
+            stored => Ok(stored?),
         }
     }
 }

@@ -1,11 +1,13 @@
-//! Two requests of AWS's: assume a role, store an object.
+//! Requests of AWS's: assume a role, store an object, ask a key management service.
+
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use pinyon_model::{AuditSinkSettings, Error, ErrorCode, Result};
+use pinyon_model::{AuditSinkSettings, AwsRegion, Error, ErrorCode, ExternalId, RoleArn};
 use reqsign_aws_v4::{Credential, DefaultCredentialProvider, RequestSigner};
 use reqsign_core::{Context, OsEnv, ProvideCredential, SignRequest, time::Timestamp};
 use reqsign_file_read_tokio::TokioFileRead;
@@ -42,38 +44,43 @@ pub(crate) struct Aws {
 }
 
 impl Aws {
-    pub(crate) fn new(endpoints: AwsEndpoints) -> Self {
-        let http = HttpClient::new();
+    /// Requests that take longer than `timeout` are given up.
+    pub(crate) fn new(endpoints: AwsEndpoints, timeout: Duration) -> Self {
+        let http = HttpClient::new(timeout);
         let context = Context::new().with_file_read(TokioFileRead).with_http_send(http.clone()).with_env(OsEnv);
         Self { endpoints, http, context, base: DefaultCredentialProvider::new() }
     }
 
-    /// A session of the sink's role.
-    pub(crate) async fn assume_role(&self, sink: &AuditSinkSettings) -> Result<Session> {
-        let step = format!("AssumeRole of {}", sink.role_arn.as_str());
+    /// A session of a role.
+    pub(crate) async fn assume_role(&self, role: &Role<'_>) -> Result<Session, AwsFault> {
+        let Role { role_arn, external_id, region, session_name } = *role;
+        let step = format!("AssumeRole of {}", role_arn.as_str());
         let base = self.base.provide_credential(&self.context).await.ok().flatten().ok_or_else(|| {
             let told = "This server has no AWS credentials to assume roles with: its operator gives it some, by environment, profile or machine role";
-            Error::new(ErrorCode::FailedPrecondition, told)
+            AwsFault { kind: FaultKind::Ours, code: String::new(), told: told.to_owned() }
         })?;
         let mut form = format!(
-            "Action=AssumeRole&Version=2011-06-15&RoleSessionName=pinyon-audit-log&DurationSeconds={SESSION_SECONDS}&RoleArn={}",
-            utf8_percent_encode(sink.role_arn.as_str(), ENCODED)
+            "Action=AssumeRole&Version=2011-06-15&RoleSessionName={session_name}&DurationSeconds={SESSION_SECONDS}&RoleArn={}",
+            utf8_percent_encode(role_arn.as_str(), ENCODED)
         );
-        if let Some(id) = &sink.external_id {
+        if let Some(id) = external_id {
             form.push_str(&format!("&ExternalId={}", utf8_percent_encode(id.as_str(), ENCODED)));
         }
-        let request = Request::post(format!("{}/", self.endpoints.sts(&sink.region)))
+        let request = Request::post(format!("{}/", self.endpoints.sts(region)))
             .header("content-type", "application/x-www-form-urlencoded; charset=utf-8");
-        let response = self.send(&step, "sts", sink, &base, request, Bytes::from(form)).await?;
+        let response = self.send(&step, "sts", region, &base, request, Bytes::from(form)).await?;
         let body = Zeroizing::new(String::from_utf8_lossy(response.body()).into_owned());
         if !response.status().is_success() {
-            return Err(refused(&step, response.status(), &body));
+            let fault = refused(&step, response.status(), &body);
+            // It is our own credentials that this is about, not the role.
+            let kind = if OWN_FAULTS.contains(&fault.code.as_str()) { FaultKind::Ours } else { fault.kind };
+            return Err(AwsFault { kind, ..fault });
         }
-        read_session(&body).ok_or_else(|| Error::unavailable(format!("{step}: the answer holds no credentials")))
+        read_session(&body).ok_or_else(|| AwsFault::lost(format!("{step}: the answer holds no credentials")))
     }
 
     /// Stores an object.
-    pub(crate) async fn put_object(&self, sink: &AuditSinkSettings, session: &Session, name: &str, body: Bytes) -> Result<()> {
+    pub(crate) async fn put_object(&self, sink: &AuditSinkSettings, session: &Session, name: &str, body: Bytes) -> Result<(), AwsFault> {
         let key = sink.bucket.key(name);
         let step = format!("PutObject of {key} in the bucket {}", sink.bucket.bucket());
         let base = self.endpoints.bucket(&sink.region, sink.bucket.bucket());
@@ -83,42 +90,149 @@ impl Aws {
             .header("content-type", "application/x-ndjson")
             // A bucket with Object Lock takes nothing without a checksum.
             .header("x-amz-checksum-sha256", STANDARD.encode(digest::digest(&digest::SHA256, &body)));
-        let response = self.send(&step, "s3", sink, &session.credential, request, body).await?;
+        let response = self.send(&step, "s3", &sink.region, &session.credential, request, body).await?;
         if response.status().is_success() {
             return Ok(());
         }
         Err(refused(&step, response.status(), &String::from_utf8_lossy(response.body())))
     }
 
+    /// Asks a key management service; the body of its answer, when that is one.
+    pub(crate) async fn kms(
+        &self,
+        step: &str,
+        region: &AwsRegion,
+        session: &Session,
+        operation: &str,
+        body: Vec<u8>,
+    ) -> Result<Response<Bytes>, AwsFault> {
+        let request = Request::post(format!("{}/", self.endpoints.kms(region)))
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", format!("TrentService.{operation}"));
+        self.send(step, "kms", region, &session.credential, request, Bytes::from(body)).await
+    }
+
     async fn send(
         &self,
         step: &str,
         service: &str,
-        sink: &AuditSinkSettings,
+        region: &AwsRegion,
         credential: &Credential,
         request: http::request::Builder,
         body: Bytes,
-    ) -> Result<Response<Bytes>> {
-        let broken = |e: &dyn std::fmt::Display| Error::internal(format!("{step}: the request could not be made: {e}"));
+    ) -> Result<Response<Bytes>, AwsFault> {
+        let broken = |e: &dyn std::fmt::Display| AwsFault::lost(format!("{step}: the request could not be made: {e}"));
         let (mut parts, ()) = request.body(()).map_err(|e| broken(&e))?.into_parts();
         let sum: String = digest::digest(&digest::SHA256, &body).as_ref().iter().map(|b| format!("{b:02x}")).collect();
         parts.headers.insert("x-amz-content-sha256", HeaderValue::try_from(sum).map_err(|e| broken(&e))?);
-        let signer = RequestSigner::new(service, sink.region.as_str());
+        let signer = RequestSigner::new(service, region.as_str());
         signer.sign_request(&self.context, &mut parts, Some(credential), None).await.map_err(|e| broken(&e))?;
-        self.http.send(Request::from_parts(parts, body)).await.map_err(|why| Error::unavailable(format!("{step}: {why}")))
+        self.http.send(Request::from_parts(parts, body)).await.map_err(|why| AwsFault::lost(format!("{step}: {why}")))
     }
 }
 
-/// What a refusal says. A server's fault and a request for patience may go better later.
-fn refused(step: &str, status: http::StatusCode, body: &str) -> Error {
+/// A role to assume, and where.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Role<'a> {
+    pub(crate) role_arn: &'a RoleArn,
+    pub(crate) external_id: Option<&'a ExternalId>,
+    pub(crate) region: &'a AwsRegion,
+    /// What the customer reads in its log of uses.
+    pub(crate) session_name: &'static str,
+}
+
+/// Why AWS did not do it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AwsFault {
+    pub(crate) kind: FaultKind,
+    /// AWS's word for it, where there is one.
+    pub(crate) code: String,
+    /// The step, and the reason.
+    pub(crate) told: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FaultKind {
+    /// It said no.
+    Refused,
+    /// It was busy or broken, or did not answer: it may go better later.
+    Lost,
+    /// Something of ours is not in order: our credentials, our clock.
+    Ours,
+}
+
+impl AwsFault {
+    fn lost(told: String) -> Self {
+        Self { kind: FaultKind::Lost, code: String::new(), told }
+    }
+}
+
+impl From<AwsFault> for Error {
+    fn from(fault: AwsFault) -> Self {
+        let code = match fault.kind {
+            FaultKind::Lost => ErrorCode::Unavailable,
+            FaultKind::Refused | FaultKind::Ours => ErrorCode::FailedPrecondition,
+        };
+        Error::new(code, fault.told)
+    }
+}
+
+/// What says that the other side wants patience.
+const BUSY: [&str; 9] = [
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "LimitExceededException",
+    "RequestTimeout",
+    "RequestTimeTooSkewed",
+];
+/// What says that it is the caller who is not known, whatever it asked for.
+const OWN_FAULTS: [&str; 8] = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "MissingAuthenticationToken",
+    "IncompleteSignature",
+    "SignatureDoesNotMatch",
+    "InvalidSignatureException",
+];
+
+/// What a refusal in XML says.
+fn refused(step: &str, status: http::StatusCode, body: &str) -> AwsFault {
     let code = xml::text(body, "Code").map(xml::readable).unwrap_or_default();
     let message = xml::text(body, "Message").map(xml::readable).unwrap_or_default();
-    let busy = ["SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "RequestTimeout", "RequestTimeTooSkewed"];
-    let later = status.is_server_error() || status.as_u16() == 429 || busy.contains(&code.as_str());
+    refusal(step, status, code, &message)
+}
+
+/// What a refusal says. A server's fault and a request for patience may go better later.
+pub(crate) fn refusal(step: &str, status: http::StatusCode, code: String, message: &str) -> AwsFault {
+    let later = status.is_server_error() || status.as_u16() == 429 || BUSY.contains(&code.as_str());
+    let is_skewed = is_skew(&code, message);
+    let kind = if later {
+        FaultKind::Lost
+    } else if is_skewed {
+        FaultKind::Ours
+    } else {
+        FaultKind::Refused
+    };
     // A redirect says that the bucket is elsewhere; it is not followed.
-    let hint = if status.is_redirection() || code == "AuthorizationHeaderMalformed" { " (is the region right?)" } else { "" };
+    let hint = match () {
+        () if status.is_redirection() || code == "AuthorizationHeaderMalformed" => " (is the region right?)",
+        () if is_skewed => " (is this server's clock right?)",
+        () => "",
+    };
     let told = format!("{step} was refused with {status}: {code}{}{message}{hint}", if message.is_empty() { "" } else { ": " });
-    Error::new(if later { ErrorCode::Unavailable } else { ErrorCode::FailedPrecondition }, told)
+    AwsFault { kind, code, told }
+}
+
+/// Whether it is the time of the request that was refused: our clock and theirs differ.
+fn is_skew(code: &str, message: &str) -> bool {
+    let of_time = message.contains("Signature expired") || message.contains("Signature not yet current");
+    matches!(code, "RequestTimeTooSkewed" | "RequestExpired") || (OWN_FAULTS.contains(&code) && of_time)
 }
 
 fn read_session(body: &str) -> Option<Session> {
@@ -166,14 +280,18 @@ mod tests {
     fn refusals_say_what_was_refused_and_whether_to_wait() {
         let xml = "<Error><Code>AccessDenied</Code><Message>User is not authorized</Message></Error>";
         let error = refused("AssumeRole of x", http::StatusCode::FORBIDDEN, xml);
-        assert_eq!(error.code, ErrorCode::FailedPrecondition);
-        assert_eq!(error.message, "AssumeRole of x was refused with 403 Forbidden: AccessDenied: User is not authorized");
-        let code = |status: u16, body: &str| refused("s", http::StatusCode::from_u16(status).unwrap(), body).code;
-        assert_eq!(code(503, "<Code>SlowDown</Code>"), ErrorCode::Unavailable);
-        assert_eq!(code(429, ""), ErrorCode::Unavailable);
-        assert_eq!(code(400, "<Code>Throttling</Code>"), ErrorCode::Unavailable);
-        assert_eq!(code(404, "<Code>NoSuchBucket</Code>"), ErrorCode::FailedPrecondition);
-        assert!(refused("s", http::StatusCode::MOVED_PERMANENTLY, "").message.contains("region"));
+        assert_eq!((error.kind, error.code.as_str()), (FaultKind::Refused, "AccessDenied"));
+        assert_eq!(error.told, "AssumeRole of x was refused with 403 Forbidden: AccessDenied: User is not authorized");
+        let kind = |status: u16, body: &str| refused("s", http::StatusCode::from_u16(status).unwrap(), body).kind;
+        assert_eq!(kind(503, "<Code>SlowDown</Code>"), FaultKind::Lost);
+        assert_eq!(kind(429, ""), FaultKind::Lost);
+        assert_eq!(kind(400, "<Code>Throttling</Code>"), FaultKind::Lost);
+        assert_eq!(kind(404, "<Code>NoSuchBucket</Code>"), FaultKind::Refused);
+        let late = "<Code>SignatureDoesNotMatch</Code><Message>Signature expired: 20260101T000000Z is now earlier</Message>";
+        assert_eq!(kind(403, late), FaultKind::Ours);
+        assert!(refused("s", http::StatusCode::MOVED_PERMANENTLY, "").told.contains("region"));
+        let code = |kind| Error::from(AwsFault { kind, code: String::new(), told: String::new() }).code;
+        assert_eq!([FaultKind::Lost, FaultKind::Refused].map(code), [ErrorCode::Unavailable, ErrorCode::FailedPrecondition]);
     }
 
     proptest! {

@@ -16,6 +16,8 @@ pub struct AwsEndpoints {
     pub sts: Option<Endpoint>,
     /// For objects; buckets are the first part of the path there.
     pub s3: Option<Endpoint>,
+    /// For keys.
+    pub kms: Option<Endpoint>,
 }
 
 impl Endpoint {
@@ -47,6 +49,11 @@ impl AwsEndpoints {
         self.sts.as_ref().map_or_else(|| format!("https://sts.{}.{}", region.as_str(), suffix(region)), Endpoint::to_string)
     }
 
+    /// Where keys of a region answer.
+    pub(crate) fn kms(&self, region: &AwsRegion) -> String {
+        self.kms.as_ref().map_or_else(|| format!("https://kms.{}.{}", region.as_str(), suffix(region)), Endpoint::to_string)
+    }
+
     /// Where an object of a bucket is, up to its key. A bucket with dots in its name fits no wildcard of a certificate, so it goes into
     /// the path.
     pub(crate) fn bucket(&self, region: &AwsRegion, bucket: &str) -> String {
@@ -62,7 +69,11 @@ impl AwsEndpoints {
 impl fmt::Display for AwsEndpoints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |e: &Option<Endpoint>| e.as_ref().map_or("AWS".to_owned(), Endpoint::to_string);
-        if *self == Self::default() { f.write_str("AWS") } else { write!(f, "STS {}, S3 {}", shown(&self.sts), shown(&self.s3)) }
+        match self {
+            _ if *self == Self::default() => f.write_str("AWS"),
+            Self { kms: Some(kms), .. } => write!(f, "STS {}, KMS {kms}", shown(&self.sts)),
+            _ => write!(f, "STS {}, S3 {}", shown(&self.sts), shown(&self.s3)),
+        }
     }
 }
 
@@ -95,7 +106,7 @@ mod tests {
         assert_eq!(aws.sts(&region("cn-north-1")), "https://sts.cn-north-1.amazonaws.com.cn");
         assert_eq!(aws.bucket(&region("eu-west-1"), "logs"), "https://logs.s3.eu-west-1.amazonaws.com");
         assert_eq!(aws.bucket(&region("eu-west-1"), "my.logs"), "https://s3.eu-west-1.amazonaws.com/my.logs");
-        let own = AwsEndpoints { sts: None, s3: Some(Endpoint::parse("http://127.0.0.1:1").unwrap()) };
+        let own = AwsEndpoints { sts: None, kms: None, s3: Some(Endpoint::parse("http://127.0.0.1:1").unwrap()) };
         assert_eq!(own.bucket(&region("eu-west-1"), "logs"), "http://127.0.0.1:1/logs");
     }
 

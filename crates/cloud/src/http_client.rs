@@ -15,13 +15,15 @@ use reqsign_core::HttpSend;
 /// No answer that is looked at is longer.
 const ANSWER_MAX: usize = 64 << 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection that nobody used for so long is closed: AWS closes them after 20 s or less.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The client. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct HttpClient(Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, String>);
+pub(crate) struct HttpClient {
+    client: Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, String>,
+    timeout: Duration,
+}
 
 impl fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,8 +32,8 @@ impl fmt::Debug for HttpClient {
 }
 
 impl HttpClient {
-    /// A client. Where the system has no certificate authorities, each request says so.
-    pub(crate) fn new() -> Self {
+    /// A client that gives a request up after `timeout`. Where the system has no certificate authorities, each request says so.
+    pub(crate) fn new(timeout: Duration) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         tcp.set_nodelay(true);
@@ -40,15 +42,16 @@ impl HttpClient {
         let tls = HttpsConnectorBuilder::new().with_provider_and_native_roots(provider).map_err(|e| {
             format!("the system's certificate authorities cannot be read ({e}); install them, or name a file with SSL_CERT_FILE")
         });
-        Self(tls.map(|tls| {
+        let client = tls.map(|tls| {
             let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
             Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE_TIMEOUT).build(connector)
-        }))
+        });
+        Self { client, timeout }
     }
 
     /// Sends a request and reads its answer. What went wrong is told without anything of the request but its host.
     pub(crate) async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, String> {
-        let client = self.0.as_ref().map_err(Clone::clone)?;
+        let client = self.client.as_ref().map_err(Clone::clone)?;
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         let exchange = async {
             let response = client.request(request.map(Full::new)).await.map_err(|e| format!("{host} is not reached: {}", chain(&e)))?;
@@ -56,9 +59,9 @@ impl HttpClient {
             let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(|e| format!("{host} did not answer to its end: {e}"))?;
             Ok(Response::from_parts(parts, body.to_bytes()))
         };
-        match tokio::time::timeout(TIMEOUT, exchange).await {
+        match tokio::time::timeout(self.timeout, exchange).await {
             Ok(answered) => answered,
-            Err(_) => Err(format!("{host} did not answer in {} seconds", TIMEOUT.as_secs())),
+            Err(_) => Err(format!("{host} did not answer in {} seconds", self.timeout.as_secs())),
         }
     }
 }

@@ -75,6 +75,8 @@ ids! {
     BackupId,
     /// A private endpoint of a project; the cloud has an id of its own for it.
     PrivateEndpointId,
+    /// A customer-managed encryption key.
+    CmekId,
     /// A stored object (a segment, a manifest, a log file): random, also the object's name.
     ObjectId,
 }

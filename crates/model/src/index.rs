@@ -1,7 +1,7 @@
 use std::{borrow::Borrow, collections::BTreeMap, fmt};
 
 use crate::{
-    Deployment, Error, IndexId, MetadataSchema, ProjectId, ReadCapacity, ReadCapacityChange, Result, Tags,
+    CmekId, Deployment, Error, IndexId, MetadataSchema, ProjectId, ReadCapacity, ReadCapacityChange, Result, Tags,
     limits::{DIMENSION_MAX, FIELD_DESCRIPTION_LEN_MAX, INDEX_NAME_LEN_MAX},
 };
 
@@ -302,6 +302,8 @@ pub struct Index {
     pub deletion_protection: DeletionProtection,
     /// Its tags.
     pub tags: Tags,
+    /// The customer-managed key that it is under; none: the installation's own.
+    pub cmek_id: Option<CmekId>,
     /// What it is doing.
     pub state: IndexState,
     /// The TCP port it is served on when indexes have a port each.
@@ -323,6 +325,8 @@ pub struct IndexSpec {
     pub deletion_protection: DeletionProtection,
     /// Its tags.
     pub tags: Tags,
+    /// The customer-managed key to put it under.
+    pub cmek_id: Option<CmekId>,
 }
 
 /// What a caller changes of an index; what is `None` stays.

@@ -6,6 +6,7 @@
 mod api_key;
 mod audit_event;
 mod audit_sink;
+mod cmek;
 mod deployment;
 mod email;
 mod error;
@@ -41,13 +42,14 @@ mod vector;
 pub use api_key::{ApiKey, ApiKeyChange, PreviousSecret};
 pub use audit_event::{AuditActor, AuditEvent, AuditOutcome};
 pub use audit_sink::{AuditSink, AuditSinkSettings, AuditSinkState, AwsRegion, BucketPath, DeliveryInterval, ExternalId, RoleArn};
+pub use cmek::{AwsKmsKey, Cmek, CmekReplacement, CmekState, CmekStatus, CustomerKey, KmsKeyArn, NewCmek};
 pub use deployment::{DedicatedCapacity, Deployment, ReadCapacity, ReadCapacityChange};
 pub use email::Email;
 pub use error::{Error, ErrorCode, Result};
 pub use explain::{Explain, SearchPlan, SegmentExplain};
 pub use filter::{Condition, Filter, Scalar};
 pub use id::{
-    ApiKeyId, BackupId, IndexId, InviteId, NamespaceId, ObjectId, OrganizationId, PrivateEndpointId, ProjectId, RoleBindingId,
+    ApiKeyId, BackupId, CmekId, IndexId, InviteId, NamespaceId, ObjectId, OrganizationId, PrivateEndpointId, ProjectId, RoleBindingId,
     ServiceAccountId, UserId,
 };
 pub use index::{

@@ -57,6 +57,10 @@ pub const KEY_NAMESPACES_MAX: usize = 100;
 pub const KEY_NETWORKS_MAX: usize = 100;
 /// Milliseconds for which a rotated key's earlier secret may go on working: a day.
 pub const KEY_OVERLAP_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+/// Characters of the name of a customer-managed key.
+pub const CMEK_NAME_LEN_MAX: usize = 80;
+/// Customer-managed keys of a project.
+pub const CMEKS_PER_PROJECT_MAX: usize = 20;
 /// Characters of a service account's name.
 pub const SERVICE_ACCOUNT_NAME_LEN_MAX: usize = 80;
 /// Characters of a user's name.

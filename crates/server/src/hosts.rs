@@ -177,6 +177,7 @@ mod tests {
             read_capacity: ReadCapacity::OnDemand,
             deletion_protection: DeletionProtection::Disabled,
             tags: Tags::new(BTreeMap::new()).unwrap(),
+            cmek_id: None,
             state: IndexState::Ready,
             port,
         }

@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use pinyon_cloud::{AwsAuditBucket, Smtp};
+use pinyon_cloud::{AwsAuditBucket, AwsKms, Smtp};
 use pinyon_model::{Error, ErrorCode};
 use pinyon_service::{
-    AuditDelivery, AuthMode, Clock, CreatedApiKey, DataPlaneAudit, InviteMail, RootKey, Service, ServiceOptions, SystemClock,
+    AuditDelivery, AuthMode, Clock, CmekOptions, CreatedApiKey, DataPlaneAudit, InviteMail, RootKey, Service, ServiceOptions, SystemClock,
 };
 use tokio::{
     sync::SetOnce,
@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     app::App,
-    config::{AuditRecords, AuditSettings, ConfigError, DataPlace, HostSettings, MailSettings, Mode, Settings, TlsSettings},
+    config::{AuditRecords, AuditSettings, CmekSettings, ConfigError, DataPlace, HostSettings, MailSettings, Mode, Settings, TlsSettings},
     hosts::Hosts,
     listen::{Certificate, CertificateFiles, Connections, Handler, Listeners, make_self_signed},
     operator::{self, RootKeyFile},
@@ -107,6 +107,7 @@ impl Server {
             key_dir,
             audit,
             data_key_days,
+            cmek,
             viewers_infer,
             audit_key_use,
             mail,
@@ -145,6 +146,7 @@ impl Server {
             options.audit_retention_days = audit.retention_days;
             options.data_key_days = data_key_days;
             options.audit_delivery = Some(audit_delivery(&audit, &clock));
+            options.cmek = cmek_options(&cmek, &clock);
             options.engine = engine.clone();
             options.private_region = private.as_ref().map(|p| p.region.clone());
             options.limits = quotas.clone();
@@ -286,6 +288,16 @@ fn audit_delivery(audit: &AuditSettings, clock: &Arc<dyn Clock>) -> AuditDeliver
         bucket: Arc::new(AwsAuditBucket::new(audit.endpoints.clone(), Arc::clone(clock))),
         print: pinyon_wire::audit_event,
         endpoints: audit.endpoints.to_string(),
+    }
+}
+
+/// Who is asked for customers' keys, and how often.
+fn cmek_options(cmek: &CmekSettings, clock: &Arc<dyn Clock>) -> CmekOptions {
+    CmekOptions {
+        provider: Some(Arc::new(AwsKms::new(cmek.endpoints.clone(), Arc::clone(clock)))),
+        endpoints: cmek.endpoints.to_string(),
+        lifetime_ms: u64::from(cmek.cache_seconds) * 1_000,
+        grace_ms: u64::from(cmek.grace_seconds) * 1_000,
     }
 }
 

@@ -141,5 +141,10 @@ actions! {
     read DescribeAuditSink OrganizationWrite "read" "audit-log";
     write PutAuditSink OrganizationWrite "update" "audit-log";
     write DeleteAuditSink OrganizationWrite "delete" "audit-log";
+    read DescribeCmek ProjectRead "read" "cmek";
+    write CreateCmek OrganizationWrite "create" "cmek";
+    write ReplaceCmek OrganizationWrite "update" "cmek";
+    write DeleteCmek OrganizationWrite "delete" "cmek";
+    write WatchCmek Operate "update" "cmek";
     read ReadAuditLog Operate "read" "audit-log";
 }

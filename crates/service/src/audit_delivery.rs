@@ -323,7 +323,7 @@ impl Service {
         let settings =
             [("audit_records", records), ("audit_retention_days", days), ("audit_endpoints", endpoints), ("audit_key_use", key_use)];
         RecordedSettings {
-            settings: settings.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+            settings: settings.into_iter().chain(self.customer_keys().settings()).map(|(name, value)| (name.to_owned(), value)).collect(),
             root: self.root().fingerprint().to_string(),
         }
     }

@@ -27,10 +27,11 @@ macro_rules! on_index {
     (@ $self:ident, $ctx:ident, $action:ident, $resource:expr, |$handle:ident| $call:expr) => {{
         let authorized = $self.authorize($ctx, Action::$action, $resource).await?;
         let result = async {
-            let $handle = authorized.handle($self.engine())?;
+            let $handle = authorized.handle($self)?;
             $call
         }
         .await;
+        let result = $self.name_key(crate::index::OfIndex::index(authorized.resource()), result);
         authorized.close(result).await
     }};
 }

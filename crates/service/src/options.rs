@@ -3,7 +3,7 @@ use std::{fmt, ops::RangeInclusive, path::PathBuf, sync::Arc};
 use pinyon_engine::EngineSettings;
 use pinyon_storage::RootKey;
 
-use crate::{AuditDelivery, InviteMail, Limits};
+use crate::{AuditDelivery, CmekOptions, InviteMail, Limits};
 
 /// Which API keys are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,6 +71,8 @@ pub struct ServiceOptions {
     pub data_key_days: Option<u32>,
     /// What takes audit events elsewhere, for the organizations that ask for it.
     pub audit_delivery: Option<AuditDelivery>,
+    /// How customer-managed keys are asked for.
+    pub cmek: CmekOptions,
     /// Whether this is a server, which keeps and delivers the audit log and records its settings; a command does not.
     pub serves: bool,
     /// Whether who may read records may also embed and rerank. Pinecone's older pages deny it, its newer ones allow it.
@@ -99,6 +101,7 @@ impl ServiceOptions {
             audit_retention_days: Some(90),
             data_key_days: Some(90),
             audit_delivery: None,
+            cmek: CmekOptions::default(),
             serves: true,
             viewers_infer: false,
             invite_mail: None,

@@ -11,7 +11,7 @@ use pinyon_storage::random_bytes;
 use crate::{
     OpContext, Service,
     authorize::{Action, Named, Place, ProjectScope},
-    catalog::{Change, Noun, NounId, Tables},
+    catalog::{Change, Noun, NounId, StoredCmek, Tables},
     role_binding::principal_ref,
 };
 
@@ -152,7 +152,7 @@ impl Service {
         .await
     }
 
-    /// Deletes an empty project with its API keys and every role in it. `FailedPrecondition` while it has indexes.
+    /// Deletes an empty project with its API keys, its customer-managed keys and every role in it. `FailedPrecondition` while it has indexes.
     pub async fn delete_project(self: &Arc<Self>, ctx: &OpContext, id: ProjectId) -> Result<()> {
         let (this, ctx) = (Arc::clone(self), ctx.clone());
         self.detached(async move {
@@ -160,8 +160,15 @@ impl Service {
             let result = async {
                 let mut writer = this.catalog().writer().await;
                 let (project, changes) = plan_delete(&this.catalog().tables(), id)?;
+                let cmeks: Vec<StoredCmek> = this.catalog().tables().cmeks_of(id).cloned().collect();
                 authorized.name(project.name.clone(), project.name);
-                this.catalog().change(&mut writer, &mut authorized, this.audit(), changes).await
+                this.catalog().change(&mut writer, &mut authorized, this.audit(), changes).await?;
+                for StoredCmek { project_key, replaced, .. } in cmeks {
+                    for key in std::iter::once(project_key).chain(replaced.map(|(_, key)| key)) {
+                        this.remove_project_key(key).await;
+                    }
+                }
+                Ok(())
             }
             .await;
             authorized.close(result).await
@@ -212,6 +219,7 @@ fn plan_delete(tables: &Tables, id: ProjectId) -> Result<(Project, Vec<Change>)>
     // A key's bindings are on its project, so these are all there are.
     let bindings = tables.bindings.values().filter(|b| b.resource == ResourceRef::Project(id)).map(|b| NounId::RoleBinding(b.id));
     let endpoints = tables.endpoints_of(id).iter().map(|e| NounId::PrivateEndpoint(e.id));
-    let deletes = bindings.chain(keys.into_iter().map(NounId::ApiKey)).chain(endpoints).chain([NounId::Project(id)]);
+    let cmeks = tables.cmeks_of(id).map(|c| NounId::Cmek(c.info.id));
+    let deletes = bindings.chain(cmeks).chain(keys.into_iter().map(NounId::ApiKey)).chain(endpoints).chain([NounId::Project(id)]);
     Ok((project, deletes.map(Change::Delete).collect()))
 }

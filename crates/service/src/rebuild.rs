@@ -120,6 +120,13 @@ impl Service {
         }
         let projects: Vec<Project> =
             changes.iter().filter_map(|c| if let Change::Put(Noun::Project(p)) = c { Some(p.clone()) } else { None }).collect();
+        for cmek in self.kept_cmeks() {
+            if projects.iter().any(|p| p.id == cmek.info.project_id) {
+                changes.push(Change::Put(Noun::Cmek(cmek)));
+            } else {
+                report.lost.push(format!("The customer-managed key '{}' of a project that had no index", cmek.info.name));
+            }
+        }
         for project in &projects {
             let new = NewApiKey { name: "rebuilt".to_owned(), roles: vec![Role::ProjectEditor], ..NewApiKey::default() };
             let (created, key) = self.prepare_key(new, project, now_ms)?;
@@ -133,8 +140,11 @@ impl Service {
         report
             .lost
             .push("Every API key, service account, user, invite and role that was made before: none of them is known any more".to_owned());
-        report.lost.push("The name of the organization, and projects that had no index".to_owned());
         report.lost.push("Private endpoints, and from where projects may be reached: each is open until that is set again".to_owned());
+        report.lost.push(
+            "The name of the organization, projects that had no index, and that a project must be encrypted with a customer-managed key"
+                .to_owned(),
+        );
         Ok(())
     }
 

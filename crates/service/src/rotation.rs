@@ -93,7 +93,7 @@ impl Service {
         let ctx = OpContext::internal(Principal::System, self.clock().now_ms());
         let mut authorized = self.authorize(&ctx, Action::RotateDataKeys, index.clone()).await?;
         let result = async {
-            let handle = std::sync::Arc::clone(authorized.handle(self.engine())?);
+            let handle = std::sync::Arc::clone(authorized.handle(self)?);
             handle.rotate_namespace_keys(&Progress::default()).await
         };
         let result = result.await;

@@ -19,6 +19,7 @@ use crate::{
     audit_delivery::Deliveries,
     authorize::{Action, Authorized, Installation},
     catalog::{self, Catalog, Change, Defaults, Noun, StoredApiKey, Tables},
+    cmek::CustomerKeys,
     index::StoredIndex,
     limits::Quotas,
     mail::Resends,
@@ -44,6 +45,8 @@ const RETENTION_EVERY_MS: u64 = 10 * 60 * 1_000;
 const ROTATION_EVERY_MS: u64 = 60 * 60 * 1_000;
 /// How often it is looked which audit sinks are due.
 const DELIVERY_TICK_MS: u64 = 1_000;
+/// How often it is looked which customers' keys are to be asked for.
+const CMEK_TICK_MS: u64 = 250;
 
 /// One data directory, opened: everything that can be asked of it.
 pub struct Service {
@@ -68,6 +71,7 @@ pub struct Service {
     audit_retention_days: Option<u32>,
     data_key_days: Option<u32>,
     deliveries: Deliveries,
+    customer_keys: CustomerKeys,
     viewers_infer: bool,
     private_region: Option<String>,
     audits_key_use: bool,
@@ -89,6 +93,7 @@ impl Service {
         service.bind_old_keys().await?;
         service.assign_ports().await?;
         service.sweep().await?;
+        service.sweep_project_keys().await;
         service.read_key_use().await;
         if serves {
             service.record_settings().await?;
@@ -98,6 +103,7 @@ impl Service {
             serves.then(|| tokio::spawn(keep_audit(Arc::downgrade(&service), Arc::clone(&service.clock)))),
             serves.then(|| tokio::spawn(rotate(Arc::downgrade(&service), Arc::clone(&service.clock)))),
             serves.then(|| tokio::spawn(deliver(Arc::downgrade(&service), Arc::clone(&service.clock)))),
+            serves.then(|| tokio::spawn(watch_cmeks(Arc::downgrade(&service), Arc::clone(&service.clock)))),
         ];
         lock(&service.jobs).extend(jobs.into_iter().flatten());
         Ok(service)
@@ -175,6 +181,7 @@ impl Service {
             audit_retention_days: options.audit_retention_days,
             data_key_days: options.data_key_days,
             deliveries: Deliveries::new(options.audit_delivery),
+            customer_keys: CustomerKeys::new(options.cmek),
             viewers_infer: options.viewers_infer,
             private_region: options.private_region,
             audits_key_use: options.audit_key_use,
@@ -388,6 +395,9 @@ impl Service {
     pub(crate) fn deliveries(&self) -> &Deliveries {
         &self.deliveries
     }
+    pub(crate) fn customer_keys(&self) -> &CustomerKeys {
+        &self.customer_keys
+    }
     pub(crate) fn audit_retention_days(&self) -> Option<u32> {
         self.audit_retention_days
     }
@@ -473,6 +483,17 @@ async fn deliver(service: Weak<Service>, clock: Arc<dyn Clock>) {
             service.deliver_due();
         }
         clock.wait_ms(DELIVERY_TICK_MS).await;
+    }
+}
+
+/// Asks for customers' keys that are due, for as long as the service lives.
+async fn watch_cmeks(service: Weak<Service>, clock: Arc<dyn Clock>) {
+    loop {
+        {
+            let Some(service) = service.upgrade() else { return };
+            service.refresh_cmeks_soon();
+        }
+        clock.wait_ms(CMEK_TICK_MS).await;
     }
 }
 

@@ -271,6 +271,11 @@ impl KeyStore {
         Ok(())
     }
 
+    /// The project keys there are, locked or not.
+    pub fn project_keys(&self) -> Vec<KeyId> {
+        self.0.entries().project_ids()
+    }
+
     /// Whether a project key is unlocked.
     pub fn is_unlocked(&self, id: KeyId) -> bool {
         self.0.unlocked().contains_key(&id)

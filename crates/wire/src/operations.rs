@@ -254,6 +254,11 @@ operations! {
     DescribeAuditSink: GET "/pinyon/v1/organizations/{organization_id}/audit-log", V2024_04, Admin Status, OrganizationWrite, 200, built;
     PutAuditSink: PUT "/pinyon/v1/organizations/{organization_id}/audit-log", V2024_04, Admin Status, OrganizationWrite, 200, built;
     DeleteAuditSink: DELETE "/pinyon/v1/organizations/{organization_id}/audit-log", V2024_04, Admin Status, OrganizationWrite, 200, built;
+    ListCmeks: GET "/pinyon/v1/cmeks", V2024_04, Admin Status, ProjectRead, 200, built;
+    CreateCmek: POST "/pinyon/v1/cmeks", V2024_04, Admin Status, OrganizationWrite, 201, built;
+    DescribeCmek: GET "/pinyon/v1/cmeks/{cmek_id}", V2024_04, Admin Status, ProjectRead, 200, built;
+    ReplaceCmek: POST "/pinyon/v1/cmeks/{cmek_id}/replace", V2024_04, Admin Status, OrganizationWrite, 202, built;
+    DeleteCmek: DELETE "/pinyon/v1/cmeks/{cmek_id}", V2024_04, Admin Status, OrganizationWrite, 202, built;
 
     Explain: POST "/pinyon/v1/indexes/{index_name}/explain", V2024_04, Control Status, DataRead, 200, built;
     DescribeRecall: GET "/pinyon/v1/indexes/{index_name}/recall", V2024_04, Control Status, DataRead, 200, built;

@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, io::BufRead, path::PathBuf, process::ExitCode, sync::Arc};
 
 use pinyon_service::{Clock, RebuildReport, RootKey, Service, ServiceOptions, SystemClock};
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{
@@ -11,8 +12,8 @@ use super::{
 };
 use crate::{
     config::{
-        AuditCommand, Command, ConfigError, DataArgs, Folders, KeyCommand, OperateArgs, OrgCommand, PrivateEndpointCommand, ProjectCommand,
-        RoleCommand, RootKeyPlace, ServerArgs, ServiceAccountCommand, UserCommand,
+        AuditCommand, CmekCommand, Command, ConfigError, CustomerKeyArgs, DataArgs, Folders, KeyCommand, OperateArgs, OrgCommand,
+        PrivateEndpointCommand, ProjectCommand, RoleCommand, RootKeyPlace, ServerArgs, ServiceAccountCommand, UserCommand,
     },
     operator::{self, Output, RootKeyFile, SOCKET_NAME, Secret},
     server::open_service,
@@ -24,6 +25,7 @@ pub(super) async fn run(command: Command, file: ServerArgs, folders: &Folders) -
         Command::Check(operate) => return check(place(operate.data, file, folders)?, operate.json).await,
         Command::Key(command) => key(command)?,
         Command::Org(command) => organization(command),
+        Command::Cmek(command) => cmek(command),
         Command::Project(command) => project(command),
         Command::PrivateEndpoint(command) => private_endpoint(command),
         Command::ServiceAccount(command) => service_account(command),
@@ -91,9 +93,23 @@ fn user(command: UserCommand) -> Result<(operator::Command, OperateArgs), Failur
     })
 }
 
+fn cmek(command: CmekCommand) -> (operator::Command, OperateArgs) {
+    let parts =
+        |CustomerKeyArgs { key_arn, role_arn, external_id }| json!({"key_arn": key_arn, "role_arn": role_arn, "external_id": external_id});
+    match command {
+        CmekCommand::Add { name, key, project, operate } => (operator::Command::CreateCmek { name, project, key: parts(key) }, operate),
+        CmekCommand::List { project, operate } => (operator::Command::ListCmeks { project }, operate),
+        CmekCommand::Describe { cmek, operate } => (operator::Command::DescribeCmek { cmek }, operate),
+        CmekCommand::Replace { cmek, key, operate } => (operator::Command::ReplaceCmek { cmek, key: parts(key) }, operate),
+        CmekCommand::Delete { cmek, name, operate } => (operator::Command::DeleteCmek { cmek, name }, operate),
+    }
+}
+
 fn project(command: ProjectCommand) -> (operator::Command, OperateArgs) {
     match command {
-        ProjectCommand::Create { name, operate } => (operator::Command::CreateProject { name }, operate),
+        ProjectCommand::Create { name, force_encryption_with_cmek, operate } => {
+            (operator::Command::CreateProject { name, force_encryption_with_cmek }, operate)
+        }
         ProjectCommand::List { operate } => (operator::Command::ListProjects, operate),
         ProjectCommand::Rename { project, name, operate } => (operator::Command::RenameProject { project, name }, operate),
         ProjectCommand::Access { project, private_only, private_control_plane, networks, no_network, operate } => {

@@ -114,6 +114,16 @@ pub(super) fn show(output: Output, json: bool) -> std::io::Result<ExitCode> {
         Output::PasswordSet { user } => say(&format!("{} has a new password, and no session any more\n", user.email))?,
         Output::UserDeleted { id } => say(&format!("User {id} is gone, with every role\n"))?,
         Output::AuditEvents { events, .. } => say(&audit_lines(&events, true))?,
+        Output::Cmek { cmek } => say_fields(&cmek)?,
+        Output::Cmeks { cmeks } => {
+            let text = |c: &Value, of: &str| c.pointer(of).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let count = |c: &Value, of: &str| c[of].as_u64().unwrap_or_default().to_string();
+            let rows = cmeks.iter().map(|c| {
+                [text(c, "/id"), text(c, "/name"), text(c, "/state/status"), text(c, "/key_arn"), count(c, "indexes"), count(c, "backups")]
+            });
+            say(&table(["ID", "NAME", "STATE", "KEY", "INDEXES", "BACKUPS"], rows))?;
+        }
+        Output::CmekDeleted { id } => say(&format!("Customer-managed key {id} is deleted\n"))?,
         Output::AuditSink { sink } => say_fields(&sink)?,
         Output::AuditVerified { entries, dropped, damaged } => {
             if dropped > 0 {

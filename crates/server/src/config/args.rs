@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use super::{
-    AuditCommand, CatalogCommand, KeyCommand, OperateArgs, OrgCommand, PrivateEndpointCommand, ProjectCommand, RoleCommand,
+    AuditCommand, CatalogCommand, CmekCommand, KeyCommand, OperateArgs, OrgCommand, PrivateEndpointCommand, ProjectCommand, RoleCommand,
     ServiceAccountCommand, UserCommand,
 };
 
@@ -66,6 +66,9 @@ pub(crate) enum Command {
     /// List and rename organizations; set their plan and whether they pay
     #[command(subcommand)]
     Org(OrgCommand),
+    /// Add, show, replace and delete customer-managed encryption keys
+    #[command(subcommand)]
+    Cmek(CmekCommand),
     /// Create, list, rename and delete projects; say from where they may be reached
     #[command(subcommand)]
     Project(ProjectCommand),
@@ -194,6 +197,18 @@ pub(crate) struct ServerArgs {
     /// Where the buckets of their audit logs are, instead of AWS: http://HOST:PORT
     #[arg(long, env = "PINYON_AUDIT_S3_ENDPOINT", value_name = "URL")]
     pub(crate) audit_s3_endpoint: Option<String>,
+    /// Seconds that an answer of a customer-managed key is good for: after a revocation what is under it is served no longer than that and 60 more; at least 60, for dev 1 [default: 300]
+    #[arg(long, env = "PINYON_CMEK_CACHE_SECONDS", value_name = "SECONDS", help_heading = "Customer-managed keys")]
+    pub(crate) cmek_cache_seconds: Option<u32>,
+    /// Seconds since its last good answer for which what is under a key that cannot be reached is served; at most 86400 [default: 3600]
+    #[arg(long, env = "PINYON_CMEK_GRACE_SECONDS", value_name = "SECONDS", help_heading = "Customer-managed keys")]
+    pub(crate) cmek_grace_seconds: Option<u32>,
+    /// Where the roles of customer-managed keys are assumed, instead of AWS: http://HOST:PORT
+    #[arg(long, env = "PINYON_CMEK_STS_ENDPOINT", value_name = "URL", help_heading = "Customer-managed keys")]
+    pub(crate) cmek_sts_endpoint: Option<String>,
+    /// Where customer-managed keys answer, instead of AWS KMS: http://HOST:PORT
+    #[arg(long, env = "PINYON_CMEK_KMS_ENDPOINT", value_name = "URL", help_heading = "Customer-managed keys")]
+    pub(crate) cmek_kms_endpoint: Option<String>,
     /// Whether roles that read records, and write none, may embed and rerank too: Pinecone's pages disagree [default: false]
     #[arg(long, env = "PINYON_VIEWERS_INFER", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     pub(crate) viewers_infer: Option<bool>,
@@ -360,6 +375,10 @@ impl ServerArgs {
             data_key_days,
             audit_sts_endpoint,
             audit_s3_endpoint,
+            cmek_cache_seconds,
+            cmek_grace_seconds,
+            cmek_sts_endpoint,
+            cmek_kms_endpoint,
             viewers_infer,
             audit_key_use,
             limits,
@@ -405,6 +424,10 @@ impl ServerArgs {
             data_key_days: data_key_days.or(file.data_key_days),
             audit_sts_endpoint: audit_sts_endpoint.or(file.audit_sts_endpoint),
             audit_s3_endpoint: audit_s3_endpoint.or(file.audit_s3_endpoint),
+            cmek_cache_seconds: cmek_cache_seconds.or(file.cmek_cache_seconds),
+            cmek_grace_seconds: cmek_grace_seconds.or(file.cmek_grace_seconds),
+            cmek_sts_endpoint: cmek_sts_endpoint.or(file.cmek_sts_endpoint),
+            cmek_kms_endpoint: cmek_kms_endpoint.or(file.cmek_kms_endpoint),
             viewers_infer: viewers_infer.or(file.viewers_infer),
             audit_key_use: audit_key_use.or(file.audit_key_use),
             limits: limits.or(file.limits),

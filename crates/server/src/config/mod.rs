@@ -3,6 +3,7 @@
 
 mod args;
 mod bounds_args;
+mod cmek;
 mod mail;
 mod operate_args;
 mod place;
@@ -14,10 +15,11 @@ pub(crate) use args::{
     AdvertiseScheme, AuditRecords, Cli, Command, CommonArgs, DemoArgs, EngineArgs, LimitsArg, LogFormat, QuotaArgs, ServerArgs,
 };
 pub(crate) use bounds_args::BoundsArgs;
+pub(crate) use cmek::CmekSettings;
 pub(crate) use mail::MailSettings;
 pub(crate) use operate_args::{
-    AuditCommand, AuditSinkCommand, CatalogCommand, DataArgs, KeyCommand, OperateArgs, OrgCommand, PrivateEndpointCommand, ProjectCommand,
-    RoleCommand, ServiceAccountCommand, UserCommand,
+    AuditCommand, AuditSinkCommand, CatalogCommand, CmekCommand, CustomerKeyArgs, DataArgs, KeyCommand, OperateArgs, OrgCommand,
+    PrivateEndpointCommand, ProjectCommand, RoleCommand, ServiceAccountCommand, UserCommand,
 };
 pub(crate) use place::{DataPlace, Folders, ROOT_KEY_VARIABLE, RootKeyPlace};
 pub(crate) use private::PrivateListen;

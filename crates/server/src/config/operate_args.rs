@@ -151,6 +151,71 @@ pub(crate) enum OrgCommand {
     },
 }
 
+/// Where a customer's key is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CustomerKeyArgs {
+    /// The key: arn:aws:kms:REGION:ACCOUNT:key/ID
+    #[arg(long, value_name = "ARN")]
+    pub(crate) key_arn: String,
+    /// The role to assume, which may encrypt and decrypt with it: arn:aws:iam::ACCOUNT:role/NAME
+    #[arg(long, value_name = "ARN")]
+    pub(crate) role_arn: String,
+    /// What the role's trust policy asks for
+    #[arg(long, value_name = "ID")]
+    pub(crate) external_id: Option<String>,
+}
+
+/// `pinyon cmek …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CmekCommand {
+    /// Add a key to a project, after it has sealed something and opened it again
+    Add {
+        /// What to call it
+        name: String,
+        #[command(flatten)]
+        key: CustomerKeyArgs,
+        /// The project, by name or id [default: the first one]
+        #[arg(long)]
+        project: Option<String>,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// List keys, and how they stand
+    List {
+        /// Of this project only, by name or id
+        #[arg(long)]
+        project: Option<String>,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Show how a key stands: what it answered last, what is under it, how far a replacement is
+    Describe {
+        /// Which, by id or name
+        cmek: String,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Put another key in its place; what is under it is wrapped anew in the background, while it is read and written
+    Replace {
+        /// Which, by id or name
+        cmek: String,
+        #[command(flatten)]
+        key: CustomerKeyArgs,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Delete a key that nothing is under
+    Delete {
+        /// Which, by id or name
+        cmek: String,
+        /// Its name, once more
+        #[arg(long)]
+        name: String,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+}
+
 /// `pinyon project …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProjectCommand {
@@ -158,6 +223,9 @@ pub(crate) enum ProjectCommand {
     Create {
         /// What to call it
         name: String,
+        /// Take no index that is not under a customer-managed key; cannot be taken back
+        #[arg(long)]
+        force_encryption_with_cmek: bool,
         #[command(flatten)]
         operate: OperateArgs,
     },

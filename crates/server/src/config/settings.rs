@@ -12,7 +12,8 @@ use pinyon_cloud::{AwsEndpoints, Endpoint};
 use pinyon_service::{EngineSettings, LimitPreset, Limits as Quotas, PortCheck, RateLimit, Rates};
 
 use super::{
-    AdvertiseScheme, AuditRecords, ConfigError, EngineArgs, LimitsArg, MailSettings, PrivateListen, QuotaArgs, ServerArgs, mail,
+    AdvertiseScheme, AuditRecords, CmekSettings, ConfigError, EngineArgs, LimitsArg, MailSettings, PrivateListen, QuotaArgs, ServerArgs,
+    cmek, mail,
     place::{DataPlace, Folders, RootKeyPlace},
     private::private,
     size::{parse_ports, parse_size},
@@ -52,6 +53,7 @@ pub(crate) struct Settings {
     pub(crate) audit: AuditSettings,
     /// Days after which records are sealed anew under new keys.
     pub(crate) data_key_days: Option<u32>,
+    pub(crate) cmek: CmekSettings,
     /// Whether who may read records may also embed and rerank.
     pub(crate) viewers_infer: bool,
     /// Whether the audit log tells of the use of API keys.
@@ -191,6 +193,7 @@ impl Settings {
             key_dir: args.key_dir.clone(),
             audit: audit(&args)?,
             data_key_days: Some(args.data_key_days.unwrap_or(DATA_KEY_DAYS)).filter(|days| *days > 0),
+            cmek: cmek::cmek(mode, &args)?,
             viewers_infer: args.viewers_infer.unwrap_or(false),
             audit_key_use: args.audit_key_use.unwrap_or(true),
             mail: mail::mail(&args, |name| std::env::var(name).ok())?,
@@ -320,7 +323,7 @@ fn audit(args: &ServerArgs) -> Result<AuditSettings, ConfigError> {
     Ok(AuditSettings {
         records: args.audit_records.unwrap_or_default(),
         retention_days: (days > 0).then_some(days),
-        endpoints: AwsEndpoints { sts, s3 },
+        endpoints: AwsEndpoints { sts, s3, kms: None },
     })
 }
 

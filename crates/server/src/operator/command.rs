@@ -59,6 +59,8 @@ pub(crate) enum Command {
     },
     CreateProject {
         name: String,
+        #[serde(default)]
+        force_encryption_with_cmek: bool,
     },
     ListProjects,
     RenameProject {
@@ -136,6 +138,25 @@ pub(crate) enum Command {
     AuditEvents {
         after: Option<String>,
         last: Option<u64>,
+    },
+    CreateCmek {
+        name: String,
+        project: Option<String>,
+        key: Value,
+    },
+    ListCmeks {
+        project: Option<String>,
+    },
+    DescribeCmek {
+        cmek: String,
+    },
+    ReplaceCmek {
+        cmek: String,
+        key: Value,
+    },
+    DeleteCmek {
+        cmek: String,
+        name: String,
     },
     DescribeAuditSink,
     PutAuditSink {
@@ -261,6 +282,16 @@ pub(crate) enum Output {
         /// After which the next ones come.
         next: String,
         more: bool,
+    },
+    /// As the API describes it.
+    Cmek {
+        cmek: Value,
+    },
+    Cmeks {
+        cmeks: Vec<Value>,
+    },
+    CmekDeleted {
+        id: String,
     },
     /// As the API describes it.
     AuditSink {

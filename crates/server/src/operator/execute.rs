@@ -15,7 +15,7 @@ use pinyon_service::{
 };
 
 use super::{
-    Command, Order, Output, RootKeyFile, Secret, audit, bounds, private_access,
+    Command, Order, Output, RootKeyFile, Secret, audit, bounds, cmek, private_access,
     rows::{KeyRow, RoleRow},
 };
 
@@ -67,8 +67,8 @@ impl Command {
                 let id = operator.organization(&organization).await?;
                 changed(service.set_payment_status(ctx, id, PaymentStatus::parse(&payment_status)?).await?)
             }
-            Command::CreateProject { name } => {
-                let new = NewProject { name: Project::parse_name(&name)?, max_pods: None, force_encryption_with_cmek: false };
+            Command::CreateProject { name, force_encryption_with_cmek } => {
+                let new = NewProject { name: Project::parse_name(&name)?, max_pods: None, force_encryption_with_cmek };
                 Output::ProjectCreated { project: service.create_project(ctx, new).await?.into() }
             }
             Command::ListProjects => Output::Projects { projects: service.list_projects(ctx).await?.into_iter().map(Into::into).collect() },
@@ -128,6 +128,13 @@ impl Command {
                 Output::UserDeleted { id: id.to_string() }
             }
             Command::AuditEvents { after, last } => audit::page(service, ctx, after, last).await?,
+            Command::CreateCmek { name, project, key } => {
+                cmek::create(service, ctx, operator.project_of(project).await?, name, key).await?
+            }
+            Command::ListCmeks { project } => cmek::list(service, ctx, operator.project_of(project).await?).await?,
+            Command::DescribeCmek { cmek } => cmek::describe(service, ctx, &cmek).await?,
+            Command::ReplaceCmek { cmek, key } => cmek::replace(service, ctx, &cmek, &key).await?,
+            Command::DeleteCmek { cmek, name } => cmek::delete(service, ctx, &cmek, &name).await?,
             Command::DescribeAuditSink => audit::describe_sink(service, ctx, operator.own_organization().await?).await?,
             Command::PutAuditSink { settings } => audit::put_sink(service, ctx, operator.own_organization().await?, &settings).await?,
             Command::EnableAuditSink { enabled } => audit::enable_sink(service, ctx, operator.own_organization().await?, enabled).await?,

@@ -3,6 +3,7 @@
 
 mod audit;
 mod bounds;
+mod cmek;
 mod command;
 mod execute;
 mod private_access;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     kit::{Api, Home, Server},
+    kms::{EXTERNAL_ID, Kms, ROLE, Trouble, key},
     matrix::{Caller, Kind, Row, Table, account_token, foreign_owner, token_holders},
 };
 
@@ -29,11 +30,14 @@ fn the_table_has_every_operation_and_no_other() {
 
 #[tokio::test]
 async fn everybody_may_do_what_the_table_says_and_nothing_else() {
-    let home = Home::new();
-    let server = home.serve(&[]);
+    let (kms, home) = (Kms::start(), Home::with_env(Kms::env()));
+    let words = kms.words();
+    let server = home.serve(&words.each_ref().map(String::as_str));
     home.run(&["project", "create", "other"]);
     let callers = callers(&home, &server).await;
     let things = Things::make(&home, &server, callers.len()).await;
+    // What is permitted is refused by the key itself, so that each caller finds the same.
+    kms.breaks(&key(2), Trouble::Disabled);
     let mut differences = Vec::new();
     let table = table();
     for row in &table.rows {
@@ -74,6 +78,7 @@ async fn callers(home: &Home, server: &Server) -> Vec<Caller> {
 struct Things {
     organization: String,
     project: String,
+    cmek: String,
     own: Vec<Own>,
 }
 
@@ -112,7 +117,9 @@ impl Things {
                 grantee,
             });
         }
-        Self { organization, project, own }
+        let body = json!({"project_id": project, "name": "main", "key_arn": key(1), "role_arn": ROLE, "external_id": EXTERNAL_ID});
+        let cmek = id(&owner.post(&url("/pinyon/v1/cmeks"), body).await.json());
+        Self { organization, project, cmek, own }
     }
 
     /// Sends a request that is in order, and tells its status.
@@ -126,6 +133,7 @@ impl Things {
             .replace("{api_key_id}", &own.api_key)
             .replace("{service_account_id}", &own.service_account)
             .replace("{principal_type}/{principal_id}/permissions", &permissions)
+            .replace("{cmek_id}", &self.cmek)
             .replace("{user_id}", "a2f7dddb-1597-4eff-9f71-535fde243f58")
             .replace("{invite_id}", &own.invite)
             .replace("{private_endpoint_id}", "a2f7dddb-1597-4eff-9f71-535fde243f58")
@@ -136,6 +144,10 @@ impl Things {
             ("PATCH", "/admin/projects/{project_id}") => json!({"max_pods": 1}),
             ("POST", "/admin/invites") => invite(&format!("new-{n}@example.com")),
             ("POST", "/admin/role-bindings") => grant(&own.grantee, &self.project, "ProjectViewer"),
+            ("POST", "/pinyon/v1/cmeks") => {
+                json!({"project_id": self.project, "name": "new", "key_arn": key(2), "role_arn": ROLE, "external_id": EXTERNAL_ID})
+            }
+            ("POST", "/pinyon/v1/cmeks/{cmek_id}/replace") => json!({"key_arn": key(2), "role_arn": ROLE, "external_id": EXTERNAL_ID}),
             ("POST", "/pinyon/v1/password") => json!({"old_password": "old", "password": "a longer one"}),
             ("POST", "/pinyon/v1/api-keys/{api_key_id}/rotate") => json!({"overlap_seconds": 60}),
             ("POST", "/pinyon/v1/projects/{project_id}/private-endpoints") => {

@@ -40,11 +40,17 @@ pub(crate) fn free_ports() -> u16 {
 pub(crate) struct Home {
     folder: tempfile::TempDir,
     pub(crate) port: u16,
+    /// Variables of its servers.
+    env: Vec<(String, String)>,
 }
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), port: free_ports() }
+        Self::with_env(Vec::new())
+    }
+    /// One whose servers have these variables.
+    pub(crate) fn with_env(env: Vec<(String, String)>) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), port: free_ports(), env }
     }
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
@@ -85,6 +91,7 @@ impl Home {
         if !words.contains(&"--index-ports") {
             command.args(["--index-ports", &format!("{}-{last}", self.port + 1)]);
         }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         let log = std::fs::File::options().create(true).append(true).open(self.path().join("log")).unwrap();
         command.args(words).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
     }

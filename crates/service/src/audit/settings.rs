@@ -10,8 +10,15 @@ pub(super) const SETTINGS: &str = "audit/settings";
 pub(super) const SETTINGS_KIND: ObjectKind = ObjectKind(0x0103);
 const SETTINGS_FORMAT: u16 = 1;
 /// What a log is set to that nobody has set.
-const DEFAULTS: [(&str, &str); 4] =
-    [("audit_records", "off"), ("audit_retention_days", "90"), ("audit_endpoints", "AWS"), ("audit_key_use", "true")];
+const DEFAULTS: [(&str, &str); 7] = [
+    ("audit_records", "off"),
+    ("audit_retention_days", "90"),
+    ("audit_endpoints", "AWS"),
+    ("audit_key_use", "true"),
+    ("cmek_endpoints", "AWS"),
+    ("cmek_cache_seconds", "300"),
+    ("cmek_grace_seconds", "3600"),
+];
 
 /// Settings by their names, and the root key that was the last in the log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

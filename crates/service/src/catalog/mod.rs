@@ -30,7 +30,10 @@ use crate::{
     codec::{Reader, Writer},
 };
 use digest::Digest;
-pub(crate) use rows::{FILE, Noun, NounId, StoredApiKey, StoredAuditSink, StoredInvite, StoredServiceAccount, StoredUser};
+pub(crate) use rows::{
+    FILE, Noun, NounId, StoredApiKey, StoredAuditSink, StoredCmek, StoredInvite, StoredServiceAccount, StoredUser, read_customer_key,
+    write_customer_key,
+};
 use rows::{Row, RowSealer, Table, damaged};
 pub(crate) use tables::{Change, KeyActor, Tables};
 

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use pinyon_model::{
-    ApiKey, ApiKeyId, AuditSink, AuditSinkSettings, AwsRegion, BucketPath, DeliveryInterval, Email, Error, ErrorCode, ExternalId, IndexId,
-    IndexName, Invite, InviteId, NamespaceName, Network, Organization, OrganizationId, PaymentStatus, Plan, PreviousSecret, PrincipalRef,
-    PrincipalType, PrivateEndpoint, PrivateEndpointId, PrivateLink, Project, ProjectAccess, ProjectId, ResourceRef, Restrictions, Result,
-    Role, RoleArn, RoleBinding, RoleBindingId, ServiceAccount, ServiceAccountId, User, UserId,
+    ApiKey, ApiKeyId, AuditSink, AuditSinkSettings, AwsKmsKey, AwsRegion, BucketPath, Cmek, CmekId, CustomerKey, DeliveryInterval, Email,
+    Error, ErrorCode, ExternalId, IndexId, IndexName, Invite, InviteId, KmsKeyArn, NamespaceName, Network, Organization, OrganizationId,
+    PaymentStatus, Plan, PreviousSecret, PrincipalRef, PrincipalType, PrivateEndpoint, PrivateEndpointId, PrivateLink, Project,
+    ProjectAccess, ProjectId, ResourceRef, Restrictions, Result, Role, RoleArn, RoleBinding, RoleBindingId, ServiceAccount,
+    ServiceAccountId, User, UserId,
 };
-use pinyon_storage::DataKey;
+use pinyon_storage::{DataKey, KeyId};
 
 use crate::{
     codec::{Reader, Writer},
@@ -37,10 +38,11 @@ pub(super) enum Table {
     RoleBindings,
     AuditSinks,
     PrivateEndpoints,
+    Cmeks,
 }
 
 impl Table {
-    pub(super) const ALL: [Table; 10] = [
+    pub(super) const ALL: [Table; 11] = [
         Table::Organizations,
         Table::Projects,
         Table::ApiKeys,
@@ -51,6 +53,7 @@ impl Table {
         Table::RoleBindings,
         Table::AuditSinks,
         Table::PrivateEndpoints,
+        Table::Cmeks,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -65,6 +68,7 @@ impl Table {
             Table::RoleBindings => "role_bindings",
             Table::AuditSinks => "audit_sinks",
             Table::PrivateEndpoints => "private_endpoints",
+            Table::Cmeks => "cmeks",
         }
     }
 }
@@ -74,7 +78,7 @@ impl Table {
 pub(super) struct Row {
     pub(super) table: Table,
     pub(super) id: [u8; 16],
-    /// The project of a key or an index, the organization of what else belongs to one.
+    /// The project of a key, an index or a customer's key, the organization of what else belongs to one.
     pub(super) owner: Option<[u8; 16]>,
     /// The keyed hash of a secret, of an index's name or of a user's address.
     pub(super) lookup: Option<[u8; 32]>,
@@ -95,6 +99,7 @@ pub(crate) enum Noun {
     RoleBinding(RoleBinding),
     AuditSink(StoredAuditSink),
     PrivateEndpoint(PrivateEndpoint),
+    Cmek(StoredCmek),
 }
 
 /// Which noun.
@@ -111,6 +116,7 @@ pub(crate) enum NounId {
     /// By the organization whose it is.
     AuditSink(OrganizationId),
     PrivateEndpoint(PrivateEndpointId),
+    Cmek(CmekId),
 }
 
 impl NounId {
@@ -127,6 +133,7 @@ impl NounId {
             NounId::RoleBinding(id) => (Table::RoleBindings, *id.as_bytes()),
             NounId::AuditSink(id) => (Table::AuditSinks, *id.as_bytes()),
             NounId::PrivateEndpoint(id) => (Table::PrivateEndpoints, *id.as_bytes()),
+            NounId::Cmek(id) => (Table::Cmeks, *id.as_bytes()),
         }
     }
 }
@@ -174,6 +181,15 @@ pub(crate) struct StoredInvite {
 pub(crate) struct StoredAuditSink {
     pub(crate) info: AuditSink,
     pub(crate) after: u64,
+}
+
+/// A customer's key, and which of the key store's project keys it opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredCmek {
+    pub(crate) info: Cmek,
+    pub(crate) project_key: KeyId,
+    /// While a replacement is under way: the key before, and its project key.
+    pub(crate) replaced: Option<(CustomerKey, KeyId)>,
 }
 
 /// Seals rows, opens them and hashes what they are found by.
@@ -269,6 +285,10 @@ impl RowSealer {
                 w.text(e.link.provider()).text(&e.link.to_string()).text(&e.region).u64(e.created_at_ms);
                 row(Table::PrivateEndpoints, e.id.as_bytes(), Some(e.project_id.as_bytes()), None, None)
             }
+            Noun::Cmek(s) => {
+                write_cmek(s, &mut w);
+                row(Table::Cmeks, s.info.id.as_bytes(), Some(s.info.project_id.as_bytes()), None, None)
+            }
         };
         row.sealed = self.0.seal(&row.context(), &w.finish());
         row
@@ -312,7 +332,7 @@ impl RowSealer {
             }),
             Table::ApiKeys => Noun::ApiKey(read_key(ApiKeyId::from_bytes(row.id), ProjectId::from_bytes(owner), lookup, format, r)?),
             Table::Indexes => {
-                let stored = StoredIndex::read(r)?;
+                let stored = StoredIndex::read(r, format >= 4)?;
                 let same = stored.index.id.as_bytes() == &row.id
                     && *stored.index.project_id.as_bytes() == owner
                     && stored.index.port == row.port
@@ -363,6 +383,7 @@ impl RowSealer {
                 region: PrivateEndpoint::parse_region(&r.text()?)?,
                 created_at_ms: r.u64()?,
             }),
+            Table::Cmeks => Noun::Cmek(read_cmek(CmekId::from_bytes(row.id), ProjectId::from_bytes(owner), r)?),
         };
         Ok(Some(noun))
     }
@@ -467,6 +488,47 @@ fn read_sink(organization_id: OrganizationId, r: &mut Reader<'_>) -> Result<Stor
     };
     let info = AuditSink { organization_id, settings, created_at_ms: r.u64()?, updated_at_ms: r.u64()? };
     Ok(StoredAuditSink { info, after: r.u64()? })
+}
+
+fn write_cmek(stored: &StoredCmek, w: &mut Writer) {
+    let Cmek { id: _, project_id: _, name, key, created_at_ms, updated_at_ms } = &stored.info;
+    w.text(name).u64(*created_at_ms).u64(*updated_at_ms);
+    write_customer_key(key, w);
+    w.raw(stored.project_key.as_bytes()).option(stored.replaced.as_ref(), |w, (key, project_key)| {
+        write_customer_key(key, w);
+        w.raw(project_key.as_bytes());
+    });
+}
+
+fn read_cmek(id: CmekId, project_id: ProjectId, r: &mut Reader<'_>) -> Result<StoredCmek> {
+    let (name, created_at_ms, updated_at_ms) = (r.text()?, r.u64()?, r.u64()?);
+    let info = Cmek { id, project_id, name, key: read_customer_key(r)?, created_at_ms, updated_at_ms };
+    let project_key = KeyId::from_bytes(r.array()?);
+    let replaced = r.option(|r| Ok((read_customer_key(r)?, KeyId::from_bytes(r.array()?))))?;
+    Ok(StoredCmek { info, project_key, replaced })
+}
+
+/// Where a customer's key is, as rows and the key store hold it.
+pub(crate) fn write_customer_key(key: &CustomerKey, w: &mut Writer) {
+    match key {
+        CustomerKey::AwsKms(AwsKmsKey { key_arn, role_arn, external_id }) => {
+            w.u8(0).text(key_arn.as_str()).text(role_arn.as_str()).option(external_id.as_ref(), |w, id| {
+                w.text(id.as_str());
+            });
+        }
+    }
+}
+
+/// Reads what [`write_customer_key`] wrote.
+pub(crate) fn read_customer_key(r: &mut Reader<'_>) -> Result<CustomerKey> {
+    match r.u8()? {
+        0 => Ok(CustomerKey::AwsKms(AwsKmsKey {
+            key_arn: KmsKeyArn::new(&r.text()?)?,
+            role_arn: RoleArn::new(&r.text()?)?,
+            external_id: r.option(|r| ExternalId::new(&r.text()?))?,
+        })),
+        _ => Err(r.malformed()),
+    }
 }
 
 impl Row {

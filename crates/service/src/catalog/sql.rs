@@ -34,8 +34,11 @@ const MIGRATIONS: [&[&str]; 4] = [
     ],
     &["CREATE TABLE audit_sinks (id BLOB PRIMARY KEY NOT NULL, organization_id BLOB NOT NULL REFERENCES organizations (id), \
      sealed BLOB NOT NULL)"],
-    &["CREATE TABLE private_endpoints (id BLOB PRIMARY KEY NOT NULL, project_id BLOB NOT NULL REFERENCES projects (id), \
-     sealed BLOB NOT NULL)"],
+    &[
+        "CREATE TABLE private_endpoints (id BLOB PRIMARY KEY NOT NULL, project_id BLOB NOT NULL REFERENCES projects (id), \
+     sealed BLOB NOT NULL)",
+        "CREATE TABLE cmeks (id BLOB PRIMARY KEY NOT NULL, project_id BLOB NOT NULL REFERENCES projects (id), sealed BLOB NOT NULL)",
+    ],
 ];
 
 /// The newest migration's number.
@@ -128,6 +131,7 @@ pub(super) async fn select_all(conn: &mut SqliteConnection, table: Table) -> Res
         Table::RoleBindings => "SELECT id, sealed, organization_id FROM role_bindings",
         Table::AuditSinks => "SELECT id, sealed, organization_id FROM audit_sinks",
         Table::PrivateEndpoints => "SELECT id, sealed, project_id FROM private_endpoints",
+        Table::Cmeks => "SELECT id, sealed, project_id FROM cmeks",
     };
     let rows = sqlx::query(sql).fetch_all(conn).await.map_err(unreadable)?;
     rows.iter().map(|row| read_row(table, row)).collect()
@@ -201,6 +205,7 @@ pub(super) async fn commit(conn: &mut SqliteConnection, batch: &Batch<'_>) -> Re
             Table::RoleBindings => "DELETE FROM role_bindings WHERE id = $1",
             Table::AuditSinks => "DELETE FROM audit_sinks WHERE id = $1",
             Table::PrivateEndpoints => "DELETE FROM private_endpoints WHERE id = $1",
+            Table::Cmeks => "DELETE FROM cmeks WHERE id = $1",
         };
         let done = sqlx::query(sql).bind(&row.id[..]).execute(&mut *tx).await?;
         if done.rows_affected() != 1 {
@@ -259,6 +264,10 @@ async fn put(conn: &mut SqliteConnection, row: &Row) -> Result<(), sqlx::Error> 
         }
         Table::PrivateEndpoints => {
             "INSERT INTO private_endpoints (id, sealed, project_id) VALUES ($1, $2, $3) \
+             ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, project_id = excluded.project_id"
+        }
+        Table::Cmeks => {
+            "INSERT INTO cmeks (id, sealed, project_id) VALUES ($1, $2, $3) \
              ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, project_id = excluded.project_id"
         }
     };

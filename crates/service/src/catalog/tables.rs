@@ -7,14 +7,16 @@ use std::{
 };
 
 use pinyon_model::{
-    ApiKey, ApiKeyId, Email, Grants, IndexId, IndexName, InviteId, Organization, OrganizationId, Principal, PrincipalRef, PrivateEndpoint,
-    PrivateEndpointId, Project, ProjectId, RoleBinding, RoleBindingId, ServiceAccountId, User, UserId,
+    ApiKey, ApiKeyId, CmekId, Email, Grants, IndexId, IndexName, InviteId, Organization, OrganizationId, Principal, PrincipalRef,
+    PrivateEndpoint, PrivateEndpointId, Project, ProjectId, RoleBinding, RoleBindingId, ServiceAccountId, User, UserId,
 };
 
 use super::{
     Defaults,
     digest::Digest,
-    rows::{Noun, NounId, Row, RowSealer, StoredApiKey, StoredAuditSink, StoredInvite, StoredServiceAccount, StoredUser, Table},
+    rows::{
+        Noun, NounId, Row, RowSealer, StoredApiKey, StoredAuditSink, StoredCmek, StoredInvite, StoredServiceAccount, StoredUser, Table,
+    },
 };
 use crate::{IndexRef, api_key::KeyUse};
 
@@ -87,6 +89,7 @@ pub(crate) struct Tables {
     pub(crate) audit_sinks: BTreeMap<OrganizationId, StoredAuditSink>,
     endpoints_of: HashMap<ProjectId, Vec<PrivateEndpoint>>,
     project_of_endpoint: HashMap<PrivateEndpointId, ProjectId>,
+    pub(crate) cmeks: BTreeMap<CmekId, StoredCmek>,
     bindings_of: HashMap<PrincipalRef, BTreeSet<RoleBindingId>>,
     key_by_hash: HashMap<[u8; 32], ApiKeyId>,
     keys_of: HashMap<ProjectId, BTreeSet<ApiKeyId>>,
@@ -158,6 +161,16 @@ impl Tables {
         self.endpoints_of.get(&project).map_or(&[], Vec::as_slice)
     }
 
+    /// The customer's keys of a project, by id.
+    pub(crate) fn cmeks_of(&self, project: ProjectId) -> impl Iterator<Item = &StoredCmek> {
+        self.cmeks.values().filter(move |c| c.info.project_id == project)
+    }
+
+    /// How many indexes are under a customer's key.
+    pub(crate) fn indexes_under(&self, cmek: &StoredCmek) -> usize {
+        self.indexes_of(cmek.info.project_id).filter(|i| i.stored().index.cmek_id == Some(cmek.info.id)).count()
+    }
+
     pub(crate) fn user_by_email(&self, organization: OrganizationId, email: &Email) -> Option<&StoredUser> {
         Some(&self.users.get(self.user_by_email.get(&(organization, email.clone()))?)?.stored)
     }
@@ -227,6 +240,9 @@ impl Tables {
                 endpoints.retain(|e| e.id != endpoint.id);
                 endpoints.push(endpoint);
                 endpoints.sort_by_key(|e| (e.created_at_ms, e.id));
+            }
+            Noun::Cmek(cmek) => {
+                self.cmeks.insert(cmek.info.id, cmek);
             }
         }
     }
@@ -358,6 +374,9 @@ impl Tables {
                 if let Some(endpoints) = endpoints {
                     endpoints.retain(|e| e.id != id);
                 }
+            }
+            NounId::Cmek(id) => {
+                self.cmeks.remove(&id);
             }
         }
     }

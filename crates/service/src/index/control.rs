@@ -4,7 +4,7 @@ use pinyon_model::{
     DeletionProtection, Deployment, Error, ErrorCode, Index, IndexChange, IndexId, IndexName, IndexSpec, IndexState, NamespaceName,
     ProjectId, Result,
 };
-use pinyon_storage::{Purpose, random_bytes};
+use pinyon_storage::{KeyAbove, Purpose, random_bytes};
 use tokio::sync::watch;
 
 use super::{IndexRef, StoredIndex, not_found, options, rules};
@@ -120,13 +120,14 @@ impl Service {
         rules::check_spec(&spec)?;
         let project = authorized.resource().id;
         let mut writer = self.catalog().writer().await;
-        let stored = self.plan_index(project, spec, now_ms)?;
+        let (stored, above) = self.plan_index(project, spec, now_ms)?;
         let index = stored.index.clone();
         authorized.name(index.name.as_str(), index.name.as_str());
         authorized.note("index_id", index.id.to_string());
         self.store().space().take(NEW_INDEX_BYTES, Purpose::Data)?;
 
         let made = async {
+            self.store().keys().create_index_key_under(index.id, above).await?;
             self.engine().create_index(index.id, &options(&index)).await?;
             self.descriptor(&stored)?.write(self.store(), Purpose::Data).await?;
             let change = Change::Put(Noun::Index(stored));
@@ -143,8 +144,8 @@ impl Service {
         Ok(index)
     }
 
-    /// Name, id and port of a new index, if the project may have one more.
-    fn plan_index(&self, project: ProjectId, spec: IndexSpec, now_ms: u64) -> Result<StoredIndex> {
+    /// Name, id and port of a new index, if the project may have one more, and what its key is to be wrapped by.
+    fn plan_index(&self, project: ProjectId, spec: IndexSpec, now_ms: u64) -> Result<(StoredIndex, KeyAbove)> {
         let tables = self.catalog().tables();
         let name = match spec.name {
             Some(name) => name,
@@ -154,6 +155,7 @@ impl Service {
             return Err(Error::already_exists("Resource already exists."));
         }
         self.check_quota(&tables, project, &spec.deployment)?;
+        let (cmek_id, above) = self.key_for_new(&tables, project, spec.cmek_id)?;
         let port = self.free_port(&tables)?;
         let index = Index {
             id: IndexId::from_random(random_bytes()),
@@ -164,10 +166,11 @@ impl Service {
             read_capacity: spec.read_capacity,
             deletion_protection: spec.deletion_protection,
             tags: spec.tags,
+            cmek_id,
             state: IndexState::Ready,
             port,
         };
-        Ok(StoredIndex { index, created_at_ms: now_ms })
+        Ok((StoredIndex { index, created_at_ms: now_ms }, above))
     }
 
     fn check_quota(&self, tables: &Tables, project: ProjectId, deployment: &Deployment) -> Result<()> {

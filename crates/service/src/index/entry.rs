@@ -3,11 +3,14 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use pinyon_engine::{Engine, IndexHandle, IndexOptions};
+use pinyon_engine::{IndexHandle, IndexOptions};
 use pinyon_model::{Error, Index, IndexId, IndexName, ProjectId, Result};
 
 use super::StoredIndex;
-use crate::authorize::{Authorized, Records};
+use crate::{
+    Service,
+    authorize::{Authorized, Records},
+};
 
 /// An index that was found by its host, or by its name. Good for as long as it is held: once the index is deleted, its operations
 /// answer `NotFound`. Cheap to clone.
@@ -87,14 +90,15 @@ impl OfIndex for Records<'_> {
 }
 
 impl<T: OfIndex> Authorized<T> {
-    /// The engine's side of the index. Only what is authorized gets here.
-    pub(crate) fn handle(&self, engine: &Engine) -> Result<&Arc<IndexHandle>> {
+    /// The engine's side of the index. Only what is authorized gets here, and only while the customer's key above it may be used.
+    pub(crate) fn handle(&self, service: &Service) -> Result<&Arc<IndexHandle>> {
         let index = self.resource().index();
         let slot = &index.0;
         if slot.deleted.load(Ordering::SeqCst) {
             return Err(not_found(slot.name.as_str()));
         }
-        Ok(slot.handle.get_or_init(|| engine.index(slot.id, options(&index.stored().index))))
+        service.check_data_key(index)?;
+        Ok(slot.handle.get_or_init(|| service.engine().index(slot.id, options(&index.stored().index))))
     }
 }
 

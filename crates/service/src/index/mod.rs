@@ -6,7 +6,7 @@ mod rules;
 mod stored;
 
 pub use entry::IndexRef;
-pub(crate) use entry::{not_found, options};
+pub(crate) use entry::{OfIndex, not_found, options};
 pub(crate) use stored::StoredIndex;
 #[cfg(test)]
 pub(crate) use stored::tests::stored_index;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use pinyon_model::{
-    DedicatedCapacity, DeletionProtection, Deployment, Dimension, Index, IndexId, IndexName, IndexSchema, IndexState, Metric, ProjectId,
-    ReadCapacity, Result, SchemaField, Tags,
+    CmekId, DedicatedCapacity, DeletionProtection, Deployment, Dimension, Index, IndexId, IndexName, IndexSchema, IndexState, Metric,
+    ProjectId, ReadCapacity, Result, SchemaField, Tags,
 };
 
 use crate::codec::{Reader, Writer};
@@ -19,7 +19,8 @@ pub(crate) struct StoredIndex {
 
 impl StoredIndex {
     pub(crate) fn write(&self, w: &mut Writer) {
-        let Index { id, project_id, name, schema, deployment, read_capacity, deletion_protection, tags, state: _, port } = &self.index;
+        let Index { id, project_id, name, schema, deployment, read_capacity, deletion_protection, tags, cmek_id, state: _, port } =
+            &self.index;
         w.raw(id.as_bytes()).raw(project_id.as_bytes()).u64(self.created_at_ms).text(name.as_str());
         w.u32(u32::try_from(schema.fields().len()).unwrap_or(u32::MAX));
         for (name, field) in schema.fields() {
@@ -35,9 +36,13 @@ impl StoredIndex {
         w.option(*port, |w, p| {
             w.u32(u32::from(p));
         });
+        w.option(*cmek_id, |w, id| {
+            w.raw(id.as_bytes());
+        });
     }
 
-    pub(crate) fn read(r: &mut Reader<'_>) -> Result<Self> {
+    /// Reads what [`Self::write`] wrote, or what was written before there were keys of customers.
+    pub(crate) fn read(r: &mut Reader<'_>, has_cmek: bool) -> Result<Self> {
         let (id, project_id) = (IndexId::from_bytes(r.array()?), ProjectId::from_bytes(r.array()?));
         let created_at_ms = r.u64()?;
         let name = IndexName::new(&r.text()?)?;
@@ -56,8 +61,20 @@ impl StoredIndex {
         };
         let tags = Tags::new(r.map()?)?;
         let port = r.option(|r| u16::try_from(r.u32()?).map_err(|_| r.malformed()))?;
-        let index =
-            Index { id, project_id, name, schema, deployment, read_capacity, deletion_protection, tags, state: IndexState::Ready, port };
+        let cmek_id = if has_cmek { r.option(|r| Ok(CmekId::from_bytes(r.array()?)))? } else { None };
+        let index = Index {
+            id,
+            project_id,
+            name,
+            schema,
+            deployment,
+            read_capacity,
+            deletion_protection,
+            tags,
+            cmek_id,
+            state: IndexState::Ready,
+            port,
+        };
         Ok(Self { index, created_at_ms })
     }
 }
@@ -170,26 +187,29 @@ pub(crate) mod tests {
             deployment(),
             prop::option::of(("[bt]1", 1u32..9, 0u32..9)),
             prop::collection::btree_map("[A-Za-z0-9_-]{1,80}", "[ -~]{1,120}", 0..20),
-            prop::option::of(any::<u16>()),
+            (prop::option::of(any::<u16>()), prop::option::of(any::<[u8; 16]>())),
         )
-            .prop_map(|((id, project, name, created_at_ms, protected), vector, mut fields, deployment, dedicated, tags, port)| {
-                fields.insert(vector.0.to_owned(), vector.1);
-                let index = Index {
-                    id: IndexId::from_bytes(id),
-                    project_id: ProjectId::from_bytes(project),
-                    name: IndexName::new(&name).unwrap(),
-                    schema: IndexSchema::new(fields).unwrap(),
-                    deployment,
-                    read_capacity: dedicated.map_or(ReadCapacity::OnDemand, |(node_type, shards, replicas)| {
-                        ReadCapacity::Dedicated(DedicatedCapacity { node_type, shards, replicas })
-                    }),
-                    deletion_protection: if protected { DeletionProtection::Enabled } else { DeletionProtection::Disabled },
-                    tags: Tags::new(tags).unwrap(),
-                    state: IndexState::Ready,
-                    port,
-                };
-                StoredIndex { index, created_at_ms }
-            })
+            .prop_map(
+                |((id, project, name, created_at_ms, protected), vector, mut fields, deployment, dedicated, tags, (port, cmek))| {
+                    fields.insert(vector.0.to_owned(), vector.1);
+                    let index = Index {
+                        id: IndexId::from_bytes(id),
+                        project_id: ProjectId::from_bytes(project),
+                        name: IndexName::new(&name).unwrap(),
+                        schema: IndexSchema::new(fields).unwrap(),
+                        deployment,
+                        read_capacity: dedicated.map_or(ReadCapacity::OnDemand, |(node_type, shards, replicas)| {
+                            ReadCapacity::Dedicated(DedicatedCapacity { node_type, shards, replicas })
+                        }),
+                        deletion_protection: if protected { DeletionProtection::Enabled } else { DeletionProtection::Disabled },
+                        tags: Tags::new(tags).unwrap(),
+                        cmek_id: cmek.map(CmekId::from_bytes),
+                        state: IndexState::Ready,
+                        port,
+                    };
+                    StoredIndex { index, created_at_ms }
+                },
+            )
     }
 
     proptest! {
@@ -199,11 +219,11 @@ pub(crate) mod tests {
             stored.write(&mut w);
             let bytes = w.finish();
             let mut r = Reader::new("An index", &bytes);
-            prop_assert_eq!(&StoredIndex::read(&mut r).unwrap(), &stored);
+            prop_assert_eq!(&StoredIndex::read(&mut r, true).unwrap(), &stored);
             r.end().unwrap();
             for len in 0..bytes.len() {
                 let mut r = Reader::new("An index", &bytes[..len]);
-                prop_assert!(StoredIndex::read(&mut r).and_then(|_| r.end()).is_err(), "cut to {} bytes", len);
+                prop_assert!(StoredIndex::read(&mut r, true).and_then(|_| r.end()).is_err(), "cut to {} bytes", len);
             }
         }
     }

@@ -133,6 +133,7 @@ pub(crate) fn spec(text: &str) -> IndexSpec {
         read_capacity: ReadCapacity::OnDemand,
         deletion_protection: DeletionProtection::Disabled,
         tags: Tags::default(),
+        cmek_id: None,
     }
 }
 

@@ -7,6 +7,7 @@ mod audit_delivery;
 mod authorization;
 mod bounds;
 mod catalog;
+mod cmek;
 mod common;
 mod control_plane;
 mod data_plane;

@@ -75,6 +75,10 @@ impl Entries {
         self.projects.get(&id)
     }
 
+    pub(super) fn project_ids(&self) -> Vec<KeyId> {
+        self.projects.keys().copied().collect()
+    }
+
     /// The indexes and the backups whose keys are wrapped under a project key.
     pub(super) fn under(&self, id: KeyId) -> (Vec<IndexId>, Vec<BackupId>) {
         let above = KeyAbove::Project(id);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use pinyon_model::{
-    DedicatedCapacity, DeletionProtection, Deployment, Dimension, ErrorCode, Index, IndexId, IndexSchema, IndexState, MetadataSchema,
-    Metric, ProjectId, ReadCapacity, ReadCapacityChange, SchemaField, Tags,
+    CmekId, DedicatedCapacity, DeletionProtection, Deployment, Dimension, ErrorCode, Index, IndexId, IndexSchema, IndexState,
+    MetadataSchema, Metric, ProjectId, ReadCapacity, ReadCapacityChange, SchemaField, Tags,
 };
 
 use super::*;
@@ -43,6 +43,7 @@ fn index(schema: IndexSchema, deployment: Deployment) -> Index {
         read_capacity: ReadCapacity::OnDemand,
         deletion_protection: DeletionProtection::Disabled,
         tags: Tags::default(),
+        cmek_id: None,
         state: IndexState::Ready,
         port: None,
     }
@@ -258,7 +259,7 @@ mod schema_create {
 
     #[test]
     fn the_rest_of_the_body() {
-        use ErrorCode::{InvalidArgument, NotFound, Unimplemented, UnprocessableEntity};
+        use ErrorCode::{InvalidArgument, NotFound, UnprocessableEntity};
         let with = |rest: &str| {
             let schema = r#""schema":{"fields":{"_values":{"type":"dense_vector","dimension":3,"metric":"cosine"}}}"#;
             create_index(SCHEMA, format!("{{{schema},{rest}}}").as_bytes())
@@ -275,7 +276,9 @@ mod schema_create {
         refused(with(r#""deployment":{"deployment_type":"managed","cloud":"x","region":"y"}"#), NotFound, "Resource cloud: x region: y");
         refused(with(r#""source_collection":"c""#), InvalidArgument, "Resource c not found");
         refused(with(r#""source_backup_id":"b""#), NotFound, "Resource b not found");
-        refused(with(r#""cmek_id":"k""#), Unimplemented, "cmek_id");
+        refused(with(r#""cmek_id":"k""#), InvalidArgument, "'k' is not a valid id");
+        let under = with(r#""cmek_id":"01010101-0101-0101-0101-010101010101""#).unwrap();
+        assert_eq!(under.cmek_id, Some(CmekId::from_bytes([1; 16])));
         let text = br#"{"cmek_id":"k","schema":{"fields":{"t":{"type":"string","full_text_search":{}}}}}"#;
         refused(create_index(SCHEMA, text), InvalidArgument, "cannot be encrypted");
     }

@@ -3,6 +3,7 @@
 mod api_keys;
 mod audit_sink;
 mod bounded_keys;
+mod cmeks;
 mod invites;
 mod organizations;
 mod permissions;
@@ -67,6 +68,11 @@ pub(super) async fn handle(operation: Operation, call: Call) -> Result<Answer> {
         Operation::DescribeAuditSink => audit_sink::describe(call).await,
         Operation::PutAuditSink => audit_sink::put(call).await,
         Operation::DeleteAuditSink => audit_sink::delete(call).await,
+        Operation::ListCmeks => cmeks::list(call).await,
+        Operation::CreateCmek => cmeks::create(call).await,
+        Operation::DescribeCmek => cmeks::describe(call).await,
+        Operation::ReplaceCmek => cmeks::replace(call).await,
+        Operation::DeleteCmek => cmeks::delete(call).await,
         other => Err(other.route().unimplemented()),
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use pinyon_model::{Deployment, Error, IndexName, IndexSpec, ReadCapacity, Result, Tags};
+use pinyon_model::{CmekId, Deployment, Error, IndexName, IndexSpec, ReadCapacity, Result, Tags};
 use serde::Deserialize;
 
 use super::{
@@ -50,9 +50,6 @@ pub(in crate::control) fn create(body: &[u8]) -> Result<IndexSpec> {
     let name = body.name.as_deref().map(IndexName::new).transpose()?;
     parts::refuse_sources(body.source_collection.as_deref(), body.source_backup_id.as_deref())?;
     let schema = field::schema(body.schema.fields, body.cmek_id.is_some())?;
-    if body.cmek_id.is_some() {
-        return Err(Error::unimplemented("Customer-managed encryption keys are not supported by this server yet; leave 'cmek_id' out"));
-    }
     let read_capacity = ReadCapacityBody::create(body.read_capacity)?;
     Ok(IndexSpec {
         name,
@@ -61,6 +58,7 @@ pub(in crate::control) fn create(body: &[u8]) -> Result<IndexSpec> {
         read_capacity,
         deletion_protection: parts::deletion_protection(body.deletion_protection.as_deref())?.unwrap_or_default(),
         tags: Tags::new(body.tags.unwrap_or_default())?,
+        cmek_id: body.cmek_id.as_deref().map(CmekId::parse).transpose()?,
     })
 }
 

@@ -21,6 +21,8 @@ pub(in crate::control) struct IndexOut<'a> {
     read_capacity: Option<ReadCapacityOut<'a>>,
     deletion_protection: &'static str,
     tags: Option<&'a BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cmek_id: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -64,6 +66,7 @@ impl<'a> IndexOut<'a> {
             read_capacity: provisioned.then(|| (&index.read_capacity).into()),
             deletion_protection: parts::deletion_protection_out(index.deletion_protection),
             tags: (!index.tags.is_empty()).then(|| index.tags.pairs()),
+            cmek_id: index.cmek_id.map(|id| id.to_string()),
         }
     }
 }

@@ -103,6 +103,7 @@ pub(in crate::control) fn create(body: &[u8]) -> Result<IndexSpec> {
         read_capacity: place.read_capacity,
         deletion_protection: parts::deletion_protection(body.deletion_protection.as_deref())?.unwrap_or_default(),
         tags: Tags::new(body.tags.unwrap_or_default())?,
+        cmek_id: None,
     })
 }
 

@@ -133,7 +133,7 @@ impl Things {
             .replace("{api_key_id}", &own.api_key)
             .replace("{service_account_id}", &own.service_account)
             .replace("{principal_type}/{principal_id}/permissions", &permissions)
-            .replace("{cmek_id}", &self.cmek)
+            .replace("{cmek_id}", &if row.method == "DELETE" { format!("{}?name=another", self.cmek) } else { self.cmek.clone() })
             .replace("{user_id}", "a2f7dddb-1597-4eff-9f71-535fde243f58")
             .replace("{invite_id}", &own.invite)
             .replace("{private_endpoint_id}", "a2f7dddb-1597-4eff-9f71-535fde243f58")

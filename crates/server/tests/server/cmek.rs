@@ -217,7 +217,7 @@ async fn who_does_not_answer_is_not_who_says_no() {
     let (_, made) = stage.add("main", &key(1)).await;
     let id = made["id"].as_str().unwrap();
     let index = stage.index("movies").await;
-    for trouble in [Trouble::Throttling, Trouble::Broken, Trouble::Skewed, Trouble::OwnCredentials, Trouble::Cut, Trouble::Slow] {
+    for trouble in [Trouble::Throttling, Trouble::Broken, Trouble::Skewed, Trouble::OwnCredentials, Trouble::Cut] {
         stage.kms.breaks(&key(1), trouble);
         let begin = Instant::now();
         let state = stage.until_state(id, |s| s["state"]["status"] == "unreachable").await;
@@ -227,6 +227,12 @@ async fn who_does_not_answer_is_not_who_says_no() {
         stage.kms.heals(&key(1));
         stage.until(&index, 200).await;
     }
+    // Who never answers is waited for in the grace.
+    stage.kms.breaks(&key(1), Trouble::Slow);
+    stage.until(&index, 403).await;
+    assert_eq!(stage.describe(id).await["state"]["status"], "unreachable");
+    stage.kms.heals(&key(1));
+    stage.until(&index, 200).await;
     for (trouble, told) in [(Trouble::OtherPlaintext, "another key"), (Trouble::OtherKey, "another key answered")] {
         stage.kms.breaks(&key(1), trouble);
         let state = stage.until_state(id, |s| s["state"]["status"] == "denied").await;

@@ -231,7 +231,8 @@ async fn a_key_is_tried_before_it_is_added() {
     // Without a way to customers' keys nothing is added.
     close(service).await;
     let offline = at.house.open().await;
-    assert_eq!(code(at.add(&offline, project, "x", 22).await), Some(ErrorCode::FailedPrecondition));
+    let other = at.project(&offline, "other").await;
+    assert_eq!(code(at.add(&offline, other, "x", 22).await), Some(ErrorCode::FailedPrecondition));
 }
 
 #[tokio::test]

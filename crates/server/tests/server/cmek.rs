@@ -6,8 +6,10 @@ use pinyon_wire::proto::{DescribeIndexStatsRequest, DescribeIndexStatsResponse};
 use serde_json::{Value, json};
 
 use crate::{
+    key_file,
     kit::{Api, Home, Server, grpc_as, index_spec, record},
     kms::{EXTERNAL_ID, Kms, ROLE, Trouble, key},
+    memory,
 };
 
 /// How long any change of a key may take to show, for a cache of one second.
@@ -319,4 +321,66 @@ async fn the_commands_on_keys() {
     assert!(!home.run(&["cmek", "list"]).contains("main"));
     let made = home.run(&["project", "create", "forced", "--force-encryption-with-cmek"]);
     assert!(made.contains("forced"), "{made}");
+}
+
+#[tokio::test]
+async fn after_a_revocation_no_key_is_in_memory_and_no_text_on_disk() {
+    // Segments, merges and closed namespaces, within seconds.
+    let small = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/durability/small.toml");
+    let stage = Stage::new(&["--cmek-cache-seconds", "1", "--config", small]).await;
+    stage.add("main", &key(1)).await;
+    let mut indexes = Vec::new();
+    for name in ["movies", "songs"] {
+        let index = stage.index(name).await;
+        for round in 0..30 {
+            let text = format!("planted-violet-cormorant {round} ").repeat(30);
+            let vectors: Vec<Value> = (0..20)
+                .map(|n| json!({"id": format!("r-{n}"), "values": [1.0, f64::from(n), f64::from(round)], "metadata": {"text": text}}))
+                .collect();
+            let body = json!({"vectors": vectors, "namespace": format!("ns-{}", round % 3)});
+            assert_eq!(stage.api().post(&format!("{index}/vectors/upsert"), body).await.status, 200);
+        }
+        assert_eq!(stage.query(&index).await, 200);
+        indexes.push(index);
+    }
+    let root_keys = stage.home.path().join("config/pinyon/root-keys");
+    let is_root = |path: &std::path::PathBuf| std::fs::read_to_string(path).is_ok_and(|text| text.starts_with("pinyon-root-1-"));
+    let root_key = std::fs::read_dir(root_keys).unwrap().map(|e| e.unwrap().path()).find(is_root);
+    let raw = key_file::read(&stage.home.data().join("keys/keys"), &root_key.expect("a root key"), &stage.kms.halves());
+    assert_eq!((raw.projects.len(), raw.indexes.len(), raw.namespaces.len()), (1, 2, 8), "three namespaces and the default one each");
+    let all: Vec<[u8; 32]> = [raw.projects, raw.indexes, raw.namespaces].concat();
+    let pid = stage.server.child.id();
+    let before = memory::count(pid, &all);
+    assert!(before.iter().all(|n| *n > 0), "each key is found while it may be used: {before:?}");
+
+    stage.kms.breaks(&key(1), Trouble::AccessDenied);
+    for index in &indexes {
+        stage.until(index, 403).await;
+    }
+    // What was under way when the key went has a moment to end.
+    let mut after = memory::count(pid, &all);
+    let begin = Instant::now();
+    while after.iter().any(|n| *n > 0) && begin.elapsed() < Duration::from_secs(20) {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        after = memory::count(pid, &all);
+    }
+    println!(
+        "copies of {} keys in memory: {} before the revocation, {} after",
+        all.len(),
+        before.iter().sum::<usize>(),
+        after.iter().sum::<usize>()
+    );
+    assert!(after.iter().all(|n| *n == 0), "{after:?}");
+
+    let mut open = vec![stage.home.data()];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()));
+        } else if let Ok(bytes) = std::fs::read(&path) {
+            let is_there = |text: &[u8]| bytes.windows(text.len()).any(|w| w == text);
+            assert!(!is_there(b"planted-violet") && !all.iter().any(|key| is_there(key)), "{}", path.display());
+        }
+    }
+    stage.kms.heals(&key(1));
+    stage.until(&indexes[0], 200).await;
 }

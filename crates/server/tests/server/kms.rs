@@ -126,6 +126,10 @@ impl Kms {
     pub(crate) fn swap_sealed(&self, a: usize, b: usize) {
         self.state.lock().unwrap().sealed.swap(a, b);
     }
+    /// What was sealed.
+    pub(crate) fn halves(&self) -> Vec<[u8; 32]> {
+        self.state.lock().unwrap().sealed.iter().map(|s| STANDARD.decode(&s.plain).unwrap().try_into().unwrap()).collect()
+    }
     pub(crate) fn sealed_count(&self) -> usize {
         self.state.lock().unwrap().sealed.len()
     }

@@ -95,7 +95,7 @@ fn frames(bytes: &[u8], root: &[u8; 32]) -> Vec<Vec<u8>> {
 fn kept_half(kept: &[u8]) -> [u8; 32] {
     let mut r = Entries(kept);
     r.take(1 + 16 * 3);
-    let mut text = |r: &mut Entries<'_>| {
+    let text = |r: &mut Entries<'_>| {
         let len = u32::from_le_bytes(r.array()) as usize;
         r.take(len);
     };

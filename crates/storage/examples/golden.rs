@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pinyon_model::{IndexId, Lsn, NamespaceId};
+use pinyon_model::{BackupId, IndexId, Lsn, NamespaceId};
 use pinyon_storage::{
-    ChunkSize, KeyStore, LocalStore, Log, LogKind, LogOptions, ObjectKind, Purpose, PutMode, RootKey, SealedStore, Space,
+    ChunkSize, KeyAbove, KeyStore, LocalStore, Log, LogKind, LogOptions, ObjectKind, ProjectKey, Purpose, PutMode, RootKey, SealedStore,
+    Space,
 };
 
 type Done<T> = Result<T, Box<dyn std::error::Error>>;
@@ -52,8 +53,35 @@ async fn main() -> Done<()> {
 
     std::fs::write(folder.join("value"), system_key.seal(b"table/row", b"a value"))?;
     std::fs::write(folder.join("mac"), system_key.mac("purpose", b"a row"))?;
-    // Neither belongs to a format.
+    rings(folder).await?;
+    // None of them belongs to a format.
     std::fs::remove_file(folder.join("keys/LOCK"))?;
+    std::fs::remove_file(folder.join("rings/LOCK"))?;
     std::fs::remove_dir(folder.join("objects/.tmp"))?;
+    Ok(())
+}
+
+/// A key store with every kind of key: namespaces of several, backups, and some under a project key.
+async fn rings(folder: &Path) -> Done<()> {
+    let root = RootKey::parse_text(&std::fs::read_to_string(folder.join("root.key"))?)?;
+    let keys = KeyStore::open(&folder.join("rings"), root)?;
+    let (index, namespace, project) = (IndexId::from_bytes([1; 16]), NamespaceId::from_bytes([2; 16]), ProjectKey::generate());
+    std::fs::write(folder.join("project.key"), project.expose())?;
+    keys.put_project_key(&project, b"as its provider sealed it").await?;
+    // Enough of them that what is destroyed stays in the file.
+    for n in 0..100 {
+        keys.create_index_key(IndexId::from_bytes([100 + n; 16])).await?;
+    }
+    keys.create_index_key_under(index, KeyAbove::Project(project.id())).await?;
+    let first = keys.create_namespace_key(index, namespace).await?;
+    keys.rotate_namespace_key(index, namespace).await?;
+    keys.rotate_namespace_key(index, namespace).await?;
+    keys.destroy_older_namespace_key(index, namespace, first.id()).await?;
+    let backup = keys.create_backup_key(BackupId::from_bytes([4; 16]), KeyAbove::Project(project.id())).await?;
+    keys.create_backup_key(BackupId::from_bytes([5; 16]), KeyAbove::Root).await?;
+    keys.create_backup_key(BackupId::from_bytes([6; 16]), KeyAbove::Root).await?;
+    keys.destroy_backup_key(BackupId::from_bytes([6; 16])).await?;
+    std::fs::write(folder.join("sealed-key"), backup.seal_key(b"golden", &first))?;
+    std::fs::write(folder.join("sealed-key.id"), first.id().as_bytes())?;
     Ok(())
 }

@@ -4,8 +4,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use pinyon_model::{IndexId, Lsn, NamespaceId};
-use pinyon_storage::{BlobStore, KeyStore, LocalStore, Log, LogKind, LogOptions, ObjectKind, RootKey, SealedStore, Space};
+use pinyon_model::{BackupId, IndexId, Lsn, NamespaceId};
+use pinyon_storage::{
+    BlobStore, KeyAbove, KeyId, KeyStore, LocalStore, Log, LogKind, LogOptions, ObjectKind, RootKey, SealedStore, Space, StorageError,
+};
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
@@ -56,13 +58,41 @@ async fn opens(golden: &Path) {
     assert!(system_key.verify_mac("purpose", b"a row", &std::fs::read(folder.join("mac")).unwrap()));
 }
 
+/// The key store with keys of every kind, in folders written since there are any.
+async fn rings_open(golden: &Path) {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    copy(golden, folder);
+    let root = RootKey::parse_text(&std::fs::read_to_string(folder.join("root.key")).unwrap()).unwrap();
+    let keys = KeyStore::open(&folder.join("rings"), root).unwrap();
+    let (index, namespace) = (IndexId::from_bytes([1; 16]), NamespaceId::from_bytes([2; 16]));
+    let Some(KeyAbove::Project(project)) = keys.above_index(index) else { panic!("it lies under a project key") };
+    assert!(matches!(keys.index_key(index), Err(StorageError::KeyLocked { .. })));
+    assert_eq!(keys.sealed_project_key(project).unwrap(), b"as its provider sealed it");
+    let bytes: [u8; 32] = std::fs::read(folder.join("project.key")).unwrap().try_into().unwrap();
+    keys.unlock_project_key(project, bytes.into()).unwrap();
+    assert_eq!(keys.namespace_keys(index, namespace).unwrap().older().len(), 1);
+    assert_eq!((keys.len(), keys.check().unwrap()), (106, 104));
+    let (under, destroyed) = (BackupId::from_bytes([4; 16]), BackupId::from_bytes([6; 16]));
+    assert_eq!(keys.under_project_key(project).backups, [under]);
+    keys.backup_key(BackupId::from_bytes([5; 16])).unwrap();
+    assert!(keys.backup_key(destroyed).is_err());
+    let id = KeyId::from_bytes(std::fs::read(folder.join("sealed-key.id")).unwrap().try_into().unwrap());
+    let sealed = std::fs::read(folder.join("sealed-key")).unwrap().try_into().unwrap();
+    keys.backup_key(under).unwrap().open_key(b"golden", id, &sealed).unwrap();
+}
+
 #[tokio::test]
 async fn every_golden_folder_opens() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut count = 0;
     for entry in std::fs::read_dir(golden).unwrap() {
-        opens(&entry.unwrap().path()).await;
+        let folder = entry.unwrap().path();
+        opens(&folder).await;
+        if folder.join("rings").exists() {
+            rings_open(&folder).await;
+        }
         count += 1;
     }
-    assert!(count >= 1);
+    assert!(count >= 2);
 }

@@ -45,6 +45,30 @@ async fn a_deleted_namespace_is_gone_at_once_and_can_be_brought_back() {
     engine.close().await;
 }
 
+/// The list is stored whole now and then, and its log trimmed.
+#[tokio::test]
+async fn a_kept_namespace_outlives_the_log_of_the_list() {
+    let home = Home::new(small());
+    let engine = home.open().await;
+    let (index, ns) = (index(&engine).await, name("films"));
+    index.upsert(&ns, vec![record("a", 1.0)]).await.unwrap();
+    index.delete_namespace(&ns, Kept::Until(5_000)).await.unwrap();
+    let kept = index.deleted_namespaces().await.unwrap();
+    for round in 0..8 {
+        let names: Vec<_> = (0..100).map(|n| name(&format!("{round}-{n}"))).collect();
+        futures_util::future::join_all(names.iter().map(|n| index.create_namespace(n.clone(), None))).await;
+        futures_util::future::join_all(names.iter().map(|n| index.delete_namespace(n, Kept::NoLonger))).await;
+    }
+    assert!(files_below(&home.data()).iter().any(|file| file.contains("namespaces-")), "it was stored whole");
+    engine.close().await;
+    let engine = home.open().await;
+    let index = support::index(&engine).await;
+    assert_eq!(index.deleted_namespaces().await.unwrap(), kept);
+    index.restore_namespace(kept[0].id).await.unwrap();
+    assert_eq!(contents(&index, &ns).await.unwrap().len(), 1);
+    engine.close().await;
+}
+
 #[tokio::test]
 async fn a_purge_takes_what_is_due_with_key_and_files() {
     let home = Home::new(small());

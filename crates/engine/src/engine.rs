@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::future::join_all;
 use pinyon_kernels::Kernels;
-use pinyon_model::{IndexId, MetadataSchema, ObjectId, Result, VectorShape};
+use pinyon_model::{IndexId, MetadataSchema, NamespaceId, ObjectId, Result, VectorShape};
 use pinyon_storage::{BlobStore, KeyStore, SealedStore};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -19,6 +19,7 @@ use crate::{
     check,
     error::stored,
     namespace::{Removals, remove_superseded},
+    namespace_list::namespace_folder,
     open_set::OpenSet,
     pool::Pool,
     recall::{self, Sampler},
@@ -94,6 +95,11 @@ impl Engine {
     /// The folder of an index, as names of the store begin: its descriptor lies there beside what is the engine's.
     pub fn index_folder(id: IndexId) -> String {
         format!("indexes/{}", id.hex())
+    }
+
+    /// The folder of a namespace, deleted ones that are kept too.
+    pub fn namespace_folder(index: IndexId, id: NamespaceId) -> String {
+        namespace_folder(index, id)
     }
 
     /// Makes a new index: its key is durable when this returns. Making it again does nothing.

@@ -77,6 +77,8 @@ ids! {
     PrivateEndpointId,
     /// A customer-managed encryption key.
     CmekId,
+    /// Something that was deleted and is kept.
+    DeletedId,
     /// A stored object (a segment, a manifest, a log file): random, also the object's name.
     ObjectId,
 }

@@ -7,6 +7,7 @@ mod api_key;
 mod audit_event;
 mod audit_sink;
 mod cmek;
+mod deleted;
 mod deployment;
 mod email;
 mod error;
@@ -43,14 +44,15 @@ pub use api_key::{ApiKey, ApiKeyChange, PreviousSecret};
 pub use audit_event::{AuditActor, AuditEvent, AuditOutcome};
 pub use audit_sink::{AuditSink, AuditSinkSettings, AuditSinkState, AwsRegion, BucketPath, DeliveryInterval, ExternalId, RoleArn};
 pub use cmek::{AwsKmsKey, Cmek, CmekReplacement, CmekState, CmekStatus, CustomerKey, KmsKeyArn, NewCmek};
+pub use deleted::{Deleted, DeletedKind, DeletionReport};
 pub use deployment::{DedicatedCapacity, Deployment, ReadCapacity, ReadCapacityChange};
 pub use email::Email;
 pub use error::{Error, ErrorCode, Result};
 pub use explain::{Explain, SearchPlan, SegmentExplain};
 pub use filter::{Condition, Filter, Scalar};
 pub use id::{
-    ApiKeyId, BackupId, CmekId, IndexId, InviteId, NamespaceId, ObjectId, OrganizationId, PrivateEndpointId, ProjectId, RoleBindingId,
-    ServiceAccountId, UserId,
+    ApiKeyId, BackupId, CmekId, DeletedId, IndexId, InviteId, NamespaceId, ObjectId, OrganizationId, PrivateEndpointId, ProjectId,
+    RoleBindingId, ServiceAccountId, UserId,
 };
 pub use index::{
     DeletionProtection, Dimension, Index, IndexChange, IndexName, IndexSchema, IndexSpec, IndexState, Metric, SchemaField, VectorShape,

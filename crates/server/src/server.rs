@@ -108,6 +108,7 @@ impl Server {
             audit,
             data_key_days,
             cmek,
+            deletion,
             viewers_infer,
             audit_key_use,
             mail,
@@ -149,6 +150,7 @@ impl Server {
             options.cmek = cmek_options(&cmek, &clock);
             options.engine = engine.clone();
             options.private_region = private.as_ref().map(|p| p.region.clone());
+            options.deletion = deletion;
             options.limits = quotas.clone();
             options.invite_mail = invite_mail.clone();
             options

@@ -146,5 +146,11 @@ actions! {
     write ReplaceCmek OrganizationWrite "update" "cmek";
     write DeleteCmek OrganizationWrite "delete" "cmek";
     write WatchCmek Operate "update" "cmek";
+    write DeactivateProject Operate "delete" "project";
+    write DeactivateOrganization Operate "delete" "organization";
+    read ListDeleted Operate "list" "deleted";
+    write RestoreDeleted Operate "restore" "deleted";
+    write PurgeDeleted Operate "purge" "deleted";
+    read DescribeDeletionReport Operate "read" "deletion-report";
     read ReadAuditLog Operate "read" "audit-log";
 }

@@ -224,12 +224,14 @@ impl Service {
         })
     }
 
-    /// Deletes a namespace with all its records.
+    /// Deletes a namespace with all its records: nobody finds it any more, and the operator can bring it back until the window is over.
     pub async fn delete_namespace(&self, ctx: &OpContext, index: &IndexRef, name: &NamespaceName) -> Result<()> {
         on_index!(self, ctx, DeleteNamespace, index, name, |handle| {
             self.meter(index, None, Vec::new)?;
-            handle.delete_namespace(name, Kept::NoLonger).await
-        })
+            let until_ms = self.clock().now_ms().saturating_add(self.deletion().window_ms);
+            handle.delete_namespace(name, Kept::Until(until_ms)).await
+        })?;
+        self.deleted(Ok(())).await
     }
 
     /// How many namespaces the index may have.

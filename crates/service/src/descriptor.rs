@@ -13,8 +13,9 @@ use crate::{
     store::Store,
 };
 
-/// Format 1 knew no customers' keys.
+/// Format 1 knew no customers' keys, and nothing of deletions.
 const FORMAT: u16 = 2;
+const FORMAT_OLDEST: u16 = 1;
 /// The system key of the descriptors of indexes under a customer's key: what they are can be said, and changed, while their data is locked.
 const KEY: &str = "descriptors";
 
@@ -25,6 +26,17 @@ pub(crate) struct Descriptor {
     pub(crate) organization_id: OrganizationId,
     /// The project's name when this was written.
     pub(crate) project_name: String,
+    /// That the index was deleted, and until when it is kept.
+    pub(crate) deleted: Option<Kept>,
+    /// Since when this is so: a deletion before it, of which something else tells, was undone.
+    pub(crate) since_ms: u64,
+}
+
+/// When something was deleted, and until when it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) at_ms: u64,
+    pub(crate) until_ms: u64,
 }
 
 /// The descriptor's name in the store.
@@ -36,16 +48,23 @@ impl Descriptor {
     fn encode(&self) -> Vec<u8> {
         let mut w = Writer::default();
         w.raw(self.organization_id.as_bytes()).text(&self.project_name);
+        w.u64(self.since_ms).option(self.deleted, |w, kept| {
+            w.u64(kept.at_ms).u64(kept.until_ms);
+        });
         self.stored.write(&mut w);
         w.finish()
     }
 
-    fn decode(plain: &[u8], format: u16) -> Result<Self> {
+    fn decode(format: u16, plain: &[u8]) -> Result<Self> {
         let mut r = Reader::new("An index's descriptor", plain);
         let (organization_id, project_name) = (OrganizationId::from_bytes(r.array()?), r.text()?);
+        let (since_ms, deleted) = match format {
+            FORMAT_OLDEST => (0, None),
+            _ => (r.u64()?, r.option(|r| Ok(Kept { at_ms: r.u64()?, until_ms: r.u64()? }))?),
+        };
         let stored = StoredIndex::read(&mut r, format >= 2)?;
         r.end()?;
-        Ok(Self { stored, organization_id, project_name })
+        Ok(Self { stored, organization_id, project_name, deleted, since_ms })
     }
 
     /// Writes it; durable when it returns. A new index's counts as new data, a changed one must be possible on a full disk.
@@ -62,10 +81,10 @@ impl Descriptor {
         let key = key(store, id).await?;
         let object = store.sealed().get_named(&name(id), ObjectKind::INDEX_DESCRIPTOR, &key).await?;
         let malformed = || StorageError::Damaged { file: name(id), what: "it holds no descriptor".to_owned() };
-        if !(1..=FORMAT).contains(&object.format) {
+        if !(FORMAT_OLDEST..=FORMAT).contains(&object.format) {
             return Err(malformed());
         }
-        let descriptor = Self::decode(&object.plain, object.format).map_err(|_| malformed())?;
+        let descriptor = Self::decode(object.format, &object.plain).map_err(|_| malformed())?;
         if descriptor.stored.index.id != id {
             return Err(malformed());
         }
@@ -90,9 +109,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reads_back_what_was_written(stored in stored_index(), project_name in "[ -~]{0,60}", organization: [u8; 16]) {
-            let descriptor = Descriptor { stored, organization_id: OrganizationId::from_bytes(organization), project_name };
-            prop_assert_eq!(Descriptor::decode(&descriptor.encode(), FORMAT).unwrap(), descriptor);
+        fn reads_back_what_was_written(stored in stored_index(), project_name in "[ -~]{0,60}", organization: [u8; 16], kept: Option<(u64, u64)>, since_ms: u64) {
+            let deleted = kept.map(|(at_ms, until_ms)| Kept { at_ms, until_ms });
+            let organization_id = OrganizationId::from_bytes(organization);
+            let descriptor = Descriptor { stored, organization_id, project_name, deleted, since_ms };
+            prop_assert_eq!(Descriptor::decode(FORMAT, &descriptor.encode()).unwrap(), descriptor);
         }
     }
 }

@@ -3,7 +3,7 @@ use std::{fmt, ops::RangeInclusive, path::PathBuf, sync::Arc};
 use pinyon_engine::EngineSettings;
 use pinyon_storage::RootKey;
 
-use crate::{AuditDelivery, CmekOptions, InviteMail, Limits};
+use crate::{AuditDelivery, CmekOptions, DeletionOptions, InviteMail, Limits};
 
 /// Which API keys are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -79,6 +79,8 @@ pub struct ServiceOptions {
     pub viewers_infer: bool,
     /// How invites are sent; without it whoever makes one is told what accepts it.
     pub invite_mail: Option<InviteMail>,
+    /// How long what was deleted is kept, and how it is purged.
+    pub deletion: DeletionOptions,
     /// The region of the private listener; none when there is no such listener.
     pub private_region: Option<String>,
 }
@@ -105,6 +107,7 @@ impl ServiceOptions {
             serves: true,
             viewers_infer: false,
             invite_mail: None,
+            deletion: DeletionOptions::default(),
             private_region: None,
         }
     }

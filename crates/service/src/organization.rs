@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use pinyon_model::{Error, ErrorCode, Organization, OrganizationId, PaymentStatus, Permission, Plan, Result};
+use pinyon_model::{DeletedKind, Error, ErrorCode, Organization, OrganizationId, PaymentStatus, Permission, Plan, Result};
 
 use crate::{
     OpContext, Service,
     authorize::{Action, Authorized, Installation, Named, Place},
     catalog::{Change, Noun, NounId, Tables},
+    deleted::Burying,
+    project,
     service::new_owners,
 };
 
-fn named(id: OrganizationId) -> Named {
+pub(crate) fn named(id: OrganizationId) -> Named {
     Named { place: Place::Organization(id), id: id.to_string(), kind: "organization" }
 }
 
@@ -120,12 +122,12 @@ impl Service {
             let mut authorized = this.authorize(&ctx, Action::DeleteOrganization, named(id)).await?;
             let result = async {
                 let mut writer = this.catalog().writer().await;
-                let (organization, changes) = plan_delete(&this.catalog().tables(), id)?;
-                authorized.name(organization.name.clone(), organization.name);
-                this.catalog().change(&mut writer, &mut authorized, this.audit(), changes).await
+                let burying = plan_delete(&this.catalog().tables(), id)?;
+                authorized.name(burying.name.clone(), burying.name.clone());
+                this.bury(&mut writer, &mut authorized, &ctx, burying).await
             }
             .await;
-            authorized.close(result).await
+            this.deleted(authorized.close(result).await).await
         })
         .await
     }
@@ -135,8 +137,8 @@ fn gone(id: OrganizationId) -> Error {
     Error::not_found(format!("There is no organization {id}"))
 }
 
-fn plan_delete(tables: &Tables, id: OrganizationId) -> Result<(Organization, Vec<Change>)> {
-    let organization = tables.organizations.get(&id).cloned().ok_or_else(|| gone(id))?;
+fn plan_delete(tables: &Tables, id: OrganizationId) -> Result<Burying> {
+    let organization = tables.organizations.get(&id).ok_or_else(|| gone(id))?;
     let projects = tables.projects_of(id).count();
     let why = match (organization.plan, organization.payment_status) {
         _ if projects > 0 => Some(format!("The organization has {projects} projects; delete them first")),
@@ -150,13 +152,29 @@ fn plan_delete(tables: &Tables, id: OrganizationId) -> Result<(Organization, Vec
     if let Some(why) = why {
         return Err(Error::new(ErrorCode::FailedPrecondition, why));
     }
+    Ok(whole(tables, organization))
+}
+
+/// An organization with everything in it, to be deleted.
+pub(crate) fn whole(tables: &Tables, organization: &Organization) -> Burying {
+    let id = organization.id;
     let of_it = |organization: OrganizationId| organization == id;
+    // Those of its projects are the organization's too, and come with it.
+    let is_binding = |noun: &NounId| matches!(noun, NounId::RoleBinding(_));
+    let projects = tables.projects_of(id).flat_map(|p| project::nouns_of(tables, p.id)).filter(|noun| !is_binding(noun));
     let bindings = tables.bindings.values().filter(|b| of_it(b.organization_id)).map(|b| NounId::RoleBinding(b.id));
     let invites = tables.invites.values().filter(|i| of_it(i.info.organization_id)).map(|i| NounId::Invite(i.info.id));
     let users = tables.users.values().filter(|u| of_it(u.stored.info.organization_id)).map(|u| NounId::User(u.stored.info.id));
     let accounts = tables.service_accounts.values().filter(|a| of_it(a.stored.info.organization_id));
     let accounts = accounts.map(|a| NounId::ServiceAccount(a.stored.info.id));
     let sink = tables.audit_sinks.contains_key(&id).then_some(NounId::AuditSink(id));
-    let all = bindings.chain(invites).chain(users).chain(accounts).chain(sink).chain([NounId::Organization(id)]);
-    Ok((organization, all.map(Change::Delete).collect()))
+    let nouns = bindings.chain(projects).chain(invites).chain(users).chain(accounts).chain(sink).chain([NounId::Organization(id)]);
+    Burying {
+        kind: DeletedKind::Organization,
+        of: id.to_string(),
+        name: organization.name.clone(),
+        organization_id: Some(id),
+        project_id: None,
+        nouns: nouns.collect(),
+    }
 }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use pinyon_model::{
-    Error, ErrorCode, NewProject, OrganizationId, Permission, Principal, Project, ProjectAccess, ProjectChange, ProjectId, ResourceRef,
-    Result, Role, RoleBinding, RoleBindingId,
+    DeletedKind, Error, ErrorCode, NewProject, OrganizationId, Permission, Principal, Project, ProjectAccess, ProjectChange, ProjectId,
+    ResourceRef, Result, Role, RoleBinding, RoleBindingId,
 };
 use pinyon_storage::random_bytes;
 
 use crate::{
     OpContext, Service,
     authorize::{Action, Named, Place, ProjectScope},
-    catalog::{Change, Noun, NounId, StoredCmek, Tables},
+    catalog::{Change, Noun, NounId, Tables},
+    deleted::Burying,
     role_binding::principal_ref,
 };
 
@@ -159,19 +160,12 @@ impl Service {
             let mut authorized = this.authorize(&ctx, Action::DeleteProject, named(id)).await?;
             let result = async {
                 let mut writer = this.catalog().writer().await;
-                let (project, changes) = plan_delete(&this.catalog().tables(), id)?;
-                let cmeks: Vec<StoredCmek> = this.catalog().tables().cmeks_of(id).cloned().collect();
-                authorized.name(project.name.clone(), project.name);
-                this.catalog().change(&mut writer, &mut authorized, this.audit(), changes).await?;
-                for StoredCmek { project_key, replaced, .. } in cmeks {
-                    for key in std::iter::once(project_key).chain(replaced.map(|(_, key)| key)) {
-                        this.remove_project_key(key).await;
-                    }
-                }
-                Ok(())
+                let burying = plan_delete(&this.catalog().tables(), id)?;
+                authorized.name(burying.name.clone(), burying.name.clone());
+                this.bury(&mut writer, &mut authorized, &ctx, burying).await
             }
             .await;
-            authorized.close(result).await
+            this.deleted(authorized.close(result).await).await
         })
         .await
     }
@@ -205,21 +199,40 @@ fn changed(tables: &Tables, id: ProjectId, change: ProjectChange) -> Result<Proj
     Ok(project)
 }
 
-fn plan_delete(tables: &Tables, id: ProjectId) -> Result<(Project, Vec<Change>)> {
+fn plan_delete(tables: &Tables, id: ProjectId) -> Result<Burying> {
     let precondition = |what: String| Err(Error::new(ErrorCode::FailedPrecondition, what));
-    let project = tables.projects.get(&id).cloned().ok_or_else(|| gone(id))?;
+    let project = tables.projects.get(&id).ok_or_else(|| gone(id))?;
     let indexes = tables.indexes_of(id).count();
     if indexes > 0 {
         return precondition(format!("The project has {indexes} indexes; delete them first"));
     }
-    if tables.defaults().project == id {
-        return precondition("This is the project that the installation's own commands work in; it cannot be deleted".to_owned());
+    plan_whole(tables, project)
+}
+
+/// A project with everything in it, to be deleted. The one that the first start made stays.
+pub(crate) fn plan_whole(tables: &Tables, project: &Project) -> Result<Burying> {
+    if tables.defaults().project == project.id {
+        let told = "This is the project that the installation's own commands work in; it cannot be deleted";
+        return Err(Error::new(ErrorCode::FailedPrecondition, told));
     }
+    let id = project.id;
+    Ok(Burying {
+        kind: DeletedKind::Project,
+        of: id.to_string(),
+        name: project.name.clone(),
+        organization_id: Some(project.organization_id),
+        project_id: Some(id),
+        nouns: nouns_of(tables, id),
+    })
+}
+
+/// A project and everything in it; what refers to another comes before it.
+pub(crate) fn nouns_of(tables: &Tables, id: ProjectId) -> Vec<NounId> {
     let keys: Vec<_> = tables.keys_of(id).collect();
     // A key's bindings are on its project, so these are all there are.
     let bindings = tables.bindings.values().filter(|b| b.resource == ResourceRef::Project(id)).map(|b| NounId::RoleBinding(b.id));
     let endpoints = tables.endpoints_of(id).iter().map(|e| NounId::PrivateEndpoint(e.id));
     let cmeks = tables.cmeks_of(id).map(|c| NounId::Cmek(c.info.id));
-    let deletes = bindings.chain(cmeks).chain(keys.into_iter().map(NounId::ApiKey)).chain(endpoints).chain([NounId::Project(id)]);
-    Ok((project, deletes.map(Change::Delete).collect()))
+    let indexes = tables.indexes_of(id).map(|i| NounId::Index(i.id()));
+    bindings.chain(cmeks).chain(keys.into_iter().map(NounId::ApiKey)).chain(endpoints).chain(indexes).chain([NounId::Project(id)]).collect()
 }

@@ -8,17 +8,17 @@ use std::{
 
 use pinyon_engine::Clock;
 use pinyon_model::{
-    AuditEvent, AuditOutcome, Error, ErrorCode, IndexId, IndexName, Organization, OrganizationId, Principal, Project, ProjectId, Result,
-    Role,
+    AuditEvent, AuditOutcome, Deleted, DeletedId, DeletedKind, Error, ErrorCode, IndexId, IndexName, Organization, OrganizationId,
+    Principal, Project, ProjectId, Result, Role,
 };
-use pinyon_storage::{Purpose, PutMode, StorageError};
+use pinyon_storage::{Purpose, PutMode, StorageError, random_bytes};
 
 use crate::{
     CreatedApiKey, DamagedFile, NewApiKey, OpContext, Service, ServiceOptions,
     audit::{self, Audit},
     authorize::{Action, Authorized, Installation},
     catalog::{self, Catalog, Change, Defaults, Noun},
-    descriptor::{self, Descriptor},
+    descriptor::{self, Descriptor, Kept},
     service::new_owners,
     store::Store,
 };
@@ -103,7 +103,7 @@ impl Service {
     }
 
     async fn rebuild_authorized(&self, authorized: &mut Authorized<Installation>, report: &mut RebuildReport, now_ms: u64) -> Result<()> {
-        let mut found = self.find_descriptors(report).await?;
+        let (mut found, kept) = self.find_descriptors(report).await?;
         self.settle_names(&mut found, report).await?;
         let mut changes = Vec::new();
         let defaults = put_owners(&found, &mut changes, now_ms);
@@ -118,6 +118,7 @@ impl Service {
             report.indexes.push((stored.index.project_id, stored.index.name.clone()));
             changes.push(Change::Put(Noun::Index(stored)));
         }
+        changes.extend(kept.into_iter().map(|(descriptor, kept)| Change::Put(self.kept_noun(descriptor, kept))));
         let projects: Vec<Project> =
             changes.iter().filter_map(|c| if let Change::Put(Noun::Project(p)) = c { Some(p.clone()) } else { None }).collect();
         for cmek in self.kept_cmeks() {
@@ -139,7 +140,7 @@ impl Service {
         self.catalog().change(&mut writer, authorized, self.audit(), changes).await?;
         report
             .lost
-            .push("Every API key, service account, user, invite and role that was made before: none of them is known any more".to_owned());
+            .push("Every API key, service account, user, invite and role that was made before, deleted ones that were kept too".to_owned());
         report.lost.push("Private endpoints, and from where projects may be reached: each is open until that is set again".to_owned());
         report.lost.push(
             "The name of the organization, projects that had no index, and that a project must be encrypted with a customer-managed key"
@@ -148,23 +149,47 @@ impl Service {
         Ok(())
     }
 
-    /// What the folders of all indexes say, oldest first; deleted ones are left out.
-    async fn find_descriptors(&self, report: &mut RebuildReport) -> Result<Vec<Descriptor>> {
+    /// What the folders of all indexes say, oldest first; and of those that were deleted and are kept, until when.
+    async fn find_descriptors(&self, report: &mut RebuildReport) -> Result<(Vec<Descriptor>, Vec<(Descriptor, Kept)>)> {
         let deleted = self.indexes_in_audit("delete").await?;
-        let mut found = Vec::new();
+        let (mut found, mut kept) = (Vec::new(), Vec::new());
         for id in folders(self.store()).await? {
-            if deleted.contains(&id) {
-                continue;
-            }
             match Descriptor::read(self.store(), id).await {
-                Ok(descriptor) => found.push(descriptor),
+                Ok(descriptor) => match self.kept(&descriptor, &deleted) {
+                    Some(until) => kept.push((descriptor, until)),
+                    None => found.push(descriptor),
+                },
                 // Its keys were destroyed: it was deleted.
                 Err(StorageError::KeyMissing { .. }) => {}
                 Err(error) => report.unreadable.push(DamagedFile { file: descriptor::name(id), what: error.to_string() }),
             }
         }
         found.sort_by_key(|d| (d.stored.created_at_ms, d.stored.index.id));
-        Ok(found)
+        Ok((found, kept))
+    }
+
+    /// Until when a deleted index is kept; none for one that lives. A deletion that a crash kept from the folder is in the audit log, and one
+    /// that was undone is older than what the folder says.
+    fn kept(&self, descriptor: &Descriptor, deleted: &BTreeMap<IndexId, u64>) -> Option<Kept> {
+        let by_audit = deleted.get(&descriptor.stored.index.id).filter(|at_ms| **at_ms >= descriptor.since_ms);
+        let window_ms = self.deletion().window_ms;
+        descriptor.deleted.or_else(|| by_audit.map(|at_ms| Kept { at_ms: *at_ms, until_ms: at_ms.saturating_add(window_ms) }))
+    }
+
+    fn kept_noun(&self, descriptor: Descriptor, kept: Kept) -> Noun {
+        let index = &descriptor.stored.index;
+        let info = Deleted {
+            id: DeletedId::from_random(random_bytes()),
+            kind: DeletedKind::Index,
+            of: index.id.to_string(),
+            name: index.name.to_string(),
+            organization_id: Some(descriptor.organization_id),
+            project_id: Some(index.project_id),
+            deleted_at_ms: kept.at_ms,
+            deleted_by: "unknown".to_owned(),
+            kept_until_ms: kept.until_ms,
+        };
+        self.catalog().aside(info, &[Noun::Index(descriptor.stored)])
     }
 
     /// Of two folders that claim one name, one was never answered for: the one whose making the audit log does not know, else the
@@ -176,7 +201,7 @@ impl Service {
             let index = &d.stored.index;
             best.entry((index.project_id, index.name.clone()))
                 .and_modify(|id| {
-                    if created.contains(&index.id) || !created.contains(id) {
+                    if created.contains_key(&index.id) || !created.contains_key(id) {
                         *id = index.id;
                     }
                 })
@@ -194,12 +219,13 @@ impl Service {
         Ok(())
     }
 
-    /// The indexes that the audit log says were successfully created or deleted.
-    async fn indexes_in_audit(&self, action: &str) -> Result<BTreeSet<IndexId>> {
-        let mut found = BTreeSet::new();
+    /// The indexes that the audit log says were successfully created or deleted, and when last.
+    async fn indexes_in_audit(&self, action: &str) -> Result<BTreeMap<IndexId, u64>> {
+        let mut found = BTreeMap::new();
         let look = |e: &AuditEvent| {
             if e.resource_type == "index" && e.action == action && e.outcome == AuditOutcome::Success {
-                found.extend(e.parameters.iter().filter(|(key, _)| key == "index_id").filter_map(|(_, id)| IndexId::parse(id).ok()));
+                let ids = e.parameters.iter().filter(|(key, _)| key == "index_id").filter_map(|(_, id)| IndexId::parse(id).ok());
+                found.extend(ids.map(|id| (id, e.time_ms)));
             }
         };
         self.audit().for_each(look).await?;
@@ -212,15 +238,18 @@ impl Service {
         let orphans: Vec<IndexId> = {
             let folders = folders(self.store()).await?;
             let tables = self.catalog().tables();
-            folders.into_iter().filter(|id| !tables.indexes.contains_key(id)).collect()
+            let kept: BTreeSet<IndexId> = tables.deleted.values().flat_map(|d| d.indexes()).collect();
+            folders.into_iter().filter(|id| !tables.indexes.contains_key(id) && !kept.contains(id)).collect()
         };
+        self.mark_deleted_indexes().await;
         if orphans.is_empty() || self.audit().is_damaged().await {
             return Ok(());
         }
         let deleted = self.indexes_in_audit("delete").await?;
         for id in orphans {
-            let gone = deleted.contains(&id)
+            let gone = deleted.contains_key(&id)
                 || match Descriptor::read(self.store(), id).await {
+                    Ok(d) if d.deleted.is_some() => true,
                     Ok(d) => self.clock().now_ms().saturating_sub(d.stored.created_at_ms) > ORPHAN_KEPT_MS,
                     Err(StorageError::NotFound { .. } | StorageError::KeyMissing { .. }) => true,
                     Err(error) => {

@@ -13,13 +13,14 @@ use pinyon_storage::{Mac, RootKey, random_bytes};
 use tokio::task::JoinHandle;
 
 use crate::{
-    AuthMode, CreatedApiKey, DataPlaneAudit, InviteMail, Limits, NewApiKey, OpContext, PortCheck, ServiceOptions,
+    AuthMode, CreatedApiKey, DataPlaneAudit, DeletionOptions, InviteMail, Limits, NewApiKey, OpContext, PortCheck, ServiceOptions,
     api_key::{UseLog, bind_key},
     audit::{self, Audit},
     audit_delivery::Deliveries,
     authorize::{Action, Authorized, Installation},
     catalog::{self, Catalog, Change, Defaults, Noun, StoredApiKey, Tables},
     cmek::CustomerKeys,
+    deleted::{Purging, REPORT_KEY},
     index::StoredIndex,
     limits::Quotas,
     mail::Resends,
@@ -47,6 +48,9 @@ const ROTATION_EVERY_MS: u64 = 60 * 60 * 1_000;
 const DELIVERY_TICK_MS: u64 = 1_000;
 /// How often it is looked which customers' keys are to be asked for.
 const CMEK_TICK_MS: u64 = 250;
+/// How often it is looked whether something is to be purged, at least and at most.
+const PURGE_TICK_MS_MIN: u64 = 200;
+const PURGE_TICK_MS_MAX: u64 = 60_000;
 
 /// One data directory, opened: everything that can be asked of it.
 pub struct Service {
@@ -74,6 +78,8 @@ pub struct Service {
     customer_keys: CustomerKeys,
     viewers_infer: bool,
     private_region: Option<String>,
+    deletion: DeletionOptions,
+    purging: Purging,
     audits_key_use: bool,
     use_log: UseLog,
     bootstrap: Mutex<Option<CreatedApiKey>>,
@@ -102,6 +108,7 @@ impl Service {
             Some(tokio::spawn(tick(Arc::downgrade(&service), Arc::clone(&service.clock)))),
             serves.then(|| tokio::spawn(keep_audit(Arc::downgrade(&service), Arc::clone(&service.clock)))),
             serves.then(|| tokio::spawn(rotate(Arc::downgrade(&service), Arc::clone(&service.clock)))),
+            serves.then(|| tokio::spawn(purge(Arc::downgrade(&service), Arc::clone(&service.clock)))),
             serves.then(|| tokio::spawn(deliver(Arc::downgrade(&service), Arc::clone(&service.clock)))),
             serves.then(|| tokio::spawn(watch_cmeks(Arc::downgrade(&service), Arc::clone(&service.clock)))),
         ];
@@ -147,6 +154,8 @@ impl Service {
     ) -> Result<Self> {
         let secret_hasher = store.keys().system_key(HASH_KEY).await?.mac_for(HASH);
         let token_mac = store.keys().system_key(TOKEN_KEY).await?.mac_for(TOKEN);
+        // There from the first start, as the others: a record of a purge must not be under a key that is younger than what it is about.
+        store.keys().system_key(REPORT_KEY).await?;
         let month = match MonthlyUsage::read(&store).await {
             Ok(month) => month,
             Err(error) => {
@@ -184,6 +193,8 @@ impl Service {
             customer_keys: CustomerKeys::new(options.cmek),
             viewers_infer: options.viewers_infer,
             private_region: options.private_region,
+            deletion: options.deletion,
+            purging: Purging::default(),
             audits_key_use: options.audit_key_use,
             use_log: UseLog::default(),
             bootstrap: Mutex::new(None),
@@ -360,6 +371,12 @@ impl Service {
     pub(crate) fn viewers_infer(&self) -> bool {
         self.viewers_infer
     }
+    pub(crate) fn deletion(&self) -> DeletionOptions {
+        self.deletion
+    }
+    pub(crate) fn purging(&self) -> &Purging {
+        &self.purging
+    }
     pub(crate) fn private_region(&self) -> Option<&str> {
         self.private_region.as_deref()
     }
@@ -472,6 +489,19 @@ async fn rotate(service: Weak<Service>, clock: Arc<dyn Clock>) {
             }
         }
         clock.wait_ms(ROTATION_EVERY_MS).await;
+    }
+}
+
+/// Purges what is due, for as long as the service lives.
+async fn purge(service: Weak<Service>, clock: Arc<dyn Clock>) {
+    loop {
+        let wait_ms = {
+            let Some(service) = service.upgrade() else { return };
+            service.purge_in_turn().await;
+            // A short window is kept as closely as a long one.
+            (service.deletion.window_ms / 10).clamp(PURGE_TICK_MS_MIN, PURGE_TICK_MS_MAX)
+        };
+        clock.wait_ms(wait_ms).await;
     }
 }
 

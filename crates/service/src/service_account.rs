@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use pinyon_model::{Error, NewServiceAccount, Page, PageRequest, PrincipalRef, PrincipalType, Result, ServiceAccount, ServiceAccountId};
+use pinyon_model::{
+    DeletedKind, Error, NewServiceAccount, Page, PageRequest, PrincipalRef, PrincipalType, Result, ServiceAccount, ServiceAccountId,
+};
 use pinyon_storage::random_bytes;
 
 use crate::{
     ClientSecret, OpContext, Service,
     authorize::{Action, Named, Place},
     catalog::{Change, Noun, NounId, StoredServiceAccount},
+    deleted::Burying,
     role_binding::{bind, bindings_to_remove, check_owner_stays},
 };
 
@@ -126,19 +129,25 @@ impl Service {
             let result = async {
                 let mut writer = this.catalog().writer().await;
                 let stored = this.stored_account(&ctx, id)?;
-                authorized.name(id.to_string(), stored.info.name);
+                authorized.name(id.to_string(), stored.info.name.clone());
                 let bindings = {
                     let tables = this.catalog().tables();
                     let bindings = bindings_to_remove(&tables, PrincipalRef::ServiceAccount(id));
                     check_owner_stays(&tables, stored.info.organization_id, &bindings, &ctx)?;
                     bindings
                 };
-                let deletes = bindings.into_iter().map(NounId::RoleBinding).chain([NounId::ServiceAccount(id)]);
-                let changes = deletes.map(Change::Delete).collect();
-                this.catalog().change(&mut writer, &mut authorized, this.audit(), changes).await
+                let burying = Burying {
+                    kind: DeletedKind::ServiceAccount,
+                    of: id.to_string(),
+                    name: stored.info.name,
+                    organization_id: Some(stored.info.organization_id),
+                    project_id: None,
+                    nouns: bindings.into_iter().map(NounId::RoleBinding).chain([NounId::ServiceAccount(id)]).collect(),
+                };
+                this.bury(&mut writer, &mut authorized, &ctx, burying).await
             }
             .await;
-            authorized.close(result).await
+            this.deleted(authorized.close(result).await).await
         })
         .await
     }

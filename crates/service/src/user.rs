@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use pinyon_model::{Email, Error, Page, PageRequest, PrincipalRef, Result, User, UserId};
+use pinyon_model::{DeletedKind, Email, Error, Page, PageRequest, PrincipalRef, Result, User, UserId};
 
 use crate::{
     OpContext, Service,
     authorize::{Action, Named, Place},
-    catalog::{Change, NounId},
+    catalog::NounId,
+    deleted::Burying,
     role_binding::{bindings_to_remove, check_owner_stays},
 };
 
@@ -45,19 +46,25 @@ impl Service {
             let result = async {
                 let mut writer = this.catalog().writer().await;
                 let user = this.user(&ctx, id)?;
-                authorized.name(user.email.as_str(), user.name.unwrap_or_default());
+                authorized.name(user.email.as_str(), user.name.clone().unwrap_or_default());
                 let bindings = {
                     let tables = this.catalog().tables();
                     let bindings = bindings_to_remove(&tables, PrincipalRef::User(id));
                     check_owner_stays(&tables, user.organization_id, &bindings, &ctx)?;
                     bindings
                 };
-                let deletes = bindings.into_iter().map(NounId::RoleBinding).chain([NounId::User(id)]);
-                let changes = deletes.map(Change::Delete).collect();
-                this.catalog().change(&mut writer, &mut authorized, this.audit(), changes).await
+                let burying = Burying {
+                    kind: DeletedKind::User,
+                    of: id.to_string(),
+                    name: user.email.as_str().to_owned(),
+                    organization_id: Some(user.organization_id),
+                    project_id: None,
+                    nouns: bindings.into_iter().map(NounId::RoleBinding).chain([NounId::User(id)]).collect(),
+                };
+                this.bury(&mut writer, &mut authorized, &ctx, burying).await
             }
             .await;
-            authorized.close(result).await
+            this.deleted(authorized.close(result).await).await
         })
         .await
     }

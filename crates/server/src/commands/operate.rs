@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io::BufRead, path::PathBuf, process::ExitCode, sync::Arc};
 
-use pinyon_service::{Clock, RebuildReport, RootKey, Service, ServiceOptions, SystemClock};
+use pinyon_service::{Clock, DeletionOptions, RebuildReport, RootKey, Service, ServiceOptions, SystemClock};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -11,9 +11,10 @@ use super::{
     show::{say, show},
 };
 use crate::{
+    config::deletion as deletion_options,
     config::{
-        AuditCommand, CmekCommand, Command, ConfigError, CustomerKeyArgs, DataArgs, Folders, KeyCommand, OperateArgs, OrgCommand,
-        PrivateEndpointCommand, ProjectCommand, RoleCommand, RootKeyPlace, ServerArgs, ServiceAccountCommand, UserCommand,
+        AuditCommand, CmekCommand, Command, ConfigError, CustomerKeyArgs, DataArgs, DeletedCommand, Folders, KeyCommand, OperateArgs,
+        OrgCommand, PrivateEndpointCommand, ProjectCommand, RoleCommand, RootKeyPlace, ServerArgs, ServiceAccountCommand, UserCommand,
     },
     operator::{self, Output, RootKeyFile, SOCKET_NAME, Secret},
     server::open_service,
@@ -28,6 +29,7 @@ pub(super) async fn run(command: Command, file: ServerArgs, folders: &Folders) -
         Command::Cmek(command) => cmek(command),
         Command::Project(command) => project(command),
         Command::PrivateEndpoint(command) => private_endpoint(command),
+        Command::Deleted(command) => deleted(command)?,
         Command::ServiceAccount(command) => service_account(command),
         Command::Role(command) => role(command),
         Command::User(command) => user(command)?,
@@ -72,6 +74,7 @@ fn key(command: KeyCommand) -> Result<(operator::Command, OperateArgs), Failure>
 fn organization(command: OrgCommand) -> (operator::Command, OperateArgs) {
     match command {
         OrgCommand::Create { name, operate } => (operator::Command::CreateOrganization { name }, operate),
+        OrgCommand::Deactivate { organization, operate } => (operator::Command::DeactivateOrganization { organization }, operate),
         OrgCommand::List { operate } => (operator::Command::ListOrganizations, operate),
         OrgCommand::Rename { organization, name, operate } => (operator::Command::RenameOrganization { organization, name }, operate),
         OrgCommand::SetPlan { organization, plan, operate } => (operator::Command::SetPlan { organization, plan }, operate),
@@ -112,12 +115,27 @@ fn project(command: ProjectCommand) -> (operator::Command, OperateArgs) {
         }
         ProjectCommand::List { operate } => (operator::Command::ListProjects, operate),
         ProjectCommand::Rename { project, name, operate } => (operator::Command::RenameProject { project, name }, operate),
+        ProjectCommand::Deactivate { project, operate } => (operator::Command::DeactivateProject { project }, operate),
         ProjectCommand::Access { project, private_only, private_control_plane, networks, no_network, operate } => {
             let change = operator::AccessChange { private_only, private_control_plane, networks, no_network };
             (operator::Command::ProjectAccess { project, change }, operate)
         }
         ProjectCommand::Delete { project, operate } => (operator::Command::DeleteProject { project }, operate),
     }
+}
+
+fn deleted(command: DeletedCommand) -> Result<(operator::Command, OperateArgs), Failure> {
+    Ok(match command {
+        DeletedCommand::List { operate } => (operator::Command::ListDeleted, operate),
+        DeletedCommand::Restore { id, operate } => (operator::Command::RestoreDeleted { id }, operate),
+        DeletedCommand::Purge { confirm, operate } => (operator::Command::PurgeDeleted { confirm }, operate),
+        DeletedCommand::Report { verify: Some(file), operate, .. } => {
+            let document = std::fs::read_to_string(&file).map_err(|e| ConfigError::new(format!("{}: {e}", file.display())))?;
+            (operator::Command::VerifyDeletionReport { document }, operate)
+        }
+        DeletedCommand::Report { public_key: true, operate, .. } => (operator::Command::DeletionReportKey, operate),
+        DeletedCommand::Report { id, operate, .. } => (operator::Command::DeletionReport { id }, operate),
+    })
 }
 
 fn private_endpoint(command: PrivateEndpointCommand) -> (operator::Command, OperateArgs) {
@@ -159,12 +177,14 @@ pub(super) struct Place {
     data_dir: PathBuf,
     key_dir: Option<PathBuf>,
     root_key: RootKeyFile,
+    deletion: DeletionOptions,
 }
 
 fn place(args: DataArgs, file: ServerArgs, folders: &Folders) -> Result<Place, ConfigError> {
+    let deletion = deletion_options(&file)?;
     let data_dir = args.data_dir.or(file.data_dir).unwrap_or_else(|| folders.data.clone());
     let key = RootKeyPlace::new(args.root_key_file.or(file.root_key_file), &data_dir, folders)?;
-    Ok(Place { root_key: RootKeyFile::new(key, &data_dir), data_dir, key_dir: args.key_dir.or(file.key_dir) })
+    Ok(Place { root_key: RootKeyFile::new(key, &data_dir), data_dir, key_dir: args.key_dir.or(file.key_dir), deletion })
 }
 
 impl Place {
@@ -180,8 +200,8 @@ impl Place {
     }
 
     fn options(&self) -> impl Fn(RootKey) -> ServiceOptions {
-        let (dir, key_dir) = (self.data_dir.clone(), self.key_dir.clone());
-        move |key| ServiceOptions { key_dir: key_dir.clone(), serves: false, ..ServiceOptions::new(dir.clone(), key) }
+        let (dir, key_dir, deletion) = (self.data_dir.clone(), self.key_dir.clone(), self.deletion);
+        move |key| ServiceOptions { key_dir: key_dir.clone(), serves: false, deletion, ..ServiceOptions::new(dir.clone(), key) }
     }
 }
 

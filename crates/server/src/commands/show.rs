@@ -11,6 +11,7 @@ use crate::operator::{CheckRows, Output, Secret};
 pub(super) fn show(output: Output, json: bool) -> std::io::Result<ExitCode> {
     let code = match &output {
         Output::Checked { report } if !report.damaged.is_empty() => ExitCode::from(2),
+        Output::DeletionReportVerified { genuine: false } => ExitCode::from(2),
         Output::AuditVerified { damaged, .. } if !damaged.is_empty() => ExitCode::from(2),
         _ => ExitCode::SUCCESS,
     };
@@ -113,6 +114,33 @@ pub(super) fn show(output: Output, json: bool) -> std::io::Result<ExitCode> {
         }
         Output::PasswordSet { user } => say(&format!("{} has a new password, and no session any more\n", user.email))?,
         Output::UserDeleted { id } => say(&format!("User {id} is gone, with every role\n"))?,
+        Output::OrganizationDeleted { id } => say(&format!("Organization {id} is deleted\n"))?,
+        Output::Deleted { deleted, waiting } => {
+            let rows = deleted.into_iter().map(|d| [d.id, d.kind, d.name, d.deleted_at, d.deleted_by, d.kept_until]);
+            say(&table(["ID", "KIND", "NAME", "DELETED", "BY", "KEPT UNTIL"], rows))?;
+            if waiting {
+                say("What is due is so much that it waits: pinyon deleted purge --confirm\n")?;
+            }
+        }
+        Output::DeletedRestored { restored: d } => say(&format!("The {} '{}' is back\n", d.kind, d.name))?,
+        Output::DeletedPurged { purged, waiting } => {
+            for d in &purged {
+                say(&format!("purged   {} '{}', report {}\n", d.kind, d.name, d.id))?;
+            }
+            if let Some((due, stored)) = waiting {
+                say(&format!("{due} of {stored} stored bytes are due, which is much: --confirm purges them\n"))?;
+            }
+            say(&format!("{} purged\n", purged.len()))?;
+        }
+        Output::DeletionReport { document } => say(&document)?,
+        Output::DeletionReports { reports } => {
+            let rows = reports.into_iter().map(|r| [r.deleted.id, r.deleted.kind, r.deleted.name, r.purged_at, r.bytes.to_string()]);
+            say(&table(["ID", "KIND", "NAME", "PURGED", "BYTES"], rows))?;
+        }
+        Output::DeletionReportVerified { genuine } => {
+            say(if genuine { "This installation signed it\n" } else { "This installation did not sign it, or it was changed\n" })?
+        }
+        Output::DeletionReportKey { public_key } => say(&format!("{public_key}\n"))?,
         Output::AuditEvents { events, .. } => say(&audit_lines(&events, true))?,
         Output::Cmek { cmek } => say_fields(&cmek)?,
         Output::Cmeks { cmeks } => {

@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use super::{
-    AuditCommand, CatalogCommand, CmekCommand, KeyCommand, OperateArgs, OrgCommand, PrivateEndpointCommand, ProjectCommand, RoleCommand,
-    ServiceAccountCommand, UserCommand,
+    AuditCommand, CatalogCommand, CmekCommand, DeletedCommand, KeyCommand, OperateArgs, OrgCommand, PrivateEndpointCommand, ProjectCommand,
+    RoleCommand, ServiceAccountCommand, UserCommand,
 };
 
 /// A vector database that speaks Pinecone's API.
@@ -87,6 +87,9 @@ pub(crate) enum Command {
     /// Show, export and verify the audit log
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// List, bring back and purge what was deleted; show and verify the reports of purges
+    #[command(subcommand)]
+    Deleted(DeletedCommand),
     /// Verify every stored byte and name what is damaged
     Check(OperateArgs),
     /// Repair the catalog
@@ -181,6 +184,13 @@ pub(crate) struct ServerArgs {
     /// Memory for caching decrypted data [default: 256MB]
     #[arg(long, env = "PINYON_CACHE", value_name = "SIZE", help_heading = "Limits")]
     pub(crate) cache: Option<String>,
+
+    /// How long what was deleted can be brought back, before it is purged: 0s to 90d [default: 7d]
+    #[arg(long, env = "PINYON_DELETION_WINDOW", value_name = "HOW LONG")]
+    pub(crate) deletion_window: Option<String>,
+    /// Of the bytes stored, in percent: a purge of more, and of more than 1 GiB, waits for 'pinyon deleted purge --confirm' [default: 20]
+    #[arg(long, env = "PINYON_DELETION_BRAKE_PERCENT", value_name = "PERCENT")]
+    pub(crate) deletion_brake_percent: Option<u8>,
 
     /// What of reads and writes of records is audited, beside refusals [default: off]
     #[arg(long, env = "PINYON_AUDIT_RECORDS", value_enum)]
@@ -370,6 +380,8 @@ impl ServerArgs {
             idle_timeout,
             shutdown_timeout,
             cache,
+            deletion_window,
+            deletion_brake_percent,
             audit_records,
             audit_retention_days,
             data_key_days,
@@ -419,6 +431,8 @@ impl ServerArgs {
             idle_timeout: idle_timeout.or(file.idle_timeout),
             shutdown_timeout: shutdown_timeout.or(file.shutdown_timeout),
             cache: cache.or(file.cache),
+            deletion_window: deletion_window.or(file.deletion_window),
+            deletion_brake_percent: deletion_brake_percent.or(file.deletion_brake_percent),
             audit_records: audit_records.or(file.audit_records),
             audit_retention_days: audit_retention_days.or(file.audit_retention_days),
             data_key_days: data_key_days.or(file.data_key_days),

@@ -4,6 +4,7 @@
 mod args;
 mod bounds_args;
 mod cmek;
+mod deletion;
 mod mail;
 mod operate_args;
 mod place;
@@ -16,10 +17,11 @@ pub(crate) use args::{
 };
 pub(crate) use bounds_args::BoundsArgs;
 pub(crate) use cmek::CmekSettings;
+pub(crate) use deletion::deletion;
 pub(crate) use mail::MailSettings;
 pub(crate) use operate_args::{
-    AuditCommand, AuditSinkCommand, CatalogCommand, CmekCommand, CustomerKeyArgs, DataArgs, KeyCommand, OperateArgs, OrgCommand,
-    PrivateEndpointCommand, ProjectCommand, RoleCommand, ServiceAccountCommand, UserCommand,
+    AuditCommand, AuditSinkCommand, CatalogCommand, CmekCommand, CustomerKeyArgs, DataArgs, DeletedCommand, KeyCommand, OperateArgs,
+    OrgCommand, PrivateEndpointCommand, ProjectCommand, RoleCommand, ServiceAccountCommand, UserCommand,
 };
 pub(crate) use place::{DataPlace, Folders, ROOT_KEY_VARIABLE, RootKeyPlace};
 pub(crate) use private::PrivateListen;

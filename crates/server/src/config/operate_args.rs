@@ -140,6 +140,13 @@ pub(crate) enum OrgCommand {
         #[command(flatten)]
         operate: OperateArgs,
     },
+    /// Delete an organization with everything in it, projects and indexes too
+    Deactivate {
+        /// Which, by name or id
+        organization: String,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
     /// Say whether an organization pays; one that does not is refused some calls with 402
     SetPaymentStatus {
         /// Which, by name or id
@@ -259,6 +266,13 @@ pub(crate) enum ProjectCommand {
         /// No network beside the private endpoints
         #[arg(long, conflicts_with = "networks")]
         no_network: bool,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Delete a project with everything in it, indexes too
+    Deactivate {
+        /// Which, by name or id
+        project: String,
         #[command(flatten)]
         operate: OperateArgs,
     },
@@ -518,6 +532,44 @@ pub(crate) enum AuditSinkCommand {
     },
     /// Remove the sink, after what can be delivered now
     Remove {
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+}
+
+/// `pinyon deleted …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeletedCommand {
+    /// List what was deleted and can be brought back, and until when
+    List {
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Bring something back, as it was
+    Restore {
+        /// Its id, as list shows it
+        id: String,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Purge now whatever is due; nothing else can bring it back then
+    Purge {
+        /// Even if it is so much that it waits
+        #[arg(long)]
+        confirm: bool,
+        #[command(flatten)]
+        operate: OperateArgs,
+    },
+    /// Print the signed report of a purge; without an id, list all
+    Report {
+        /// The id that it had in the list of what was deleted
+        id: Option<String>,
+        /// Verify this file instead: status 2 if this installation did not sign it
+        #[arg(long, value_name = "FILE", conflicts_with = "id")]
+        verify: Option<PathBuf>,
+        /// Print the key that reports are verified by instead: Ed25519, base64
+        #[arg(long, conflicts_with_all = ["id", "verify"])]
+        public_key: bool,
         #[command(flatten)]
         operate: OperateArgs,
     },

@@ -9,11 +9,11 @@ use std::{
 };
 
 use pinyon_cloud::{AwsEndpoints, Endpoint};
-use pinyon_service::{EngineSettings, LimitPreset, Limits as Quotas, PortCheck, RateLimit, Rates};
+use pinyon_service::{DeletionOptions, EngineSettings, LimitPreset, Limits as Quotas, PortCheck, RateLimit, Rates};
 
 use super::{
     AdvertiseScheme, AuditRecords, CmekSettings, ConfigError, EngineArgs, LimitsArg, MailSettings, PrivateListen, QuotaArgs, ServerArgs,
-    cmek, mail,
+    cmek, deletion, mail,
     place::{DataPlace, Folders, RootKeyPlace},
     private::private,
     size::{parse_ports, parse_size},
@@ -54,6 +54,8 @@ pub(crate) struct Settings {
     /// Days after which records are sealed anew under new keys.
     pub(crate) data_key_days: Option<u32>,
     pub(crate) cmek: CmekSettings,
+    /// How long what was deleted is kept.
+    pub(crate) deletion: DeletionOptions,
     /// Whether who may read records may also embed and rerank.
     pub(crate) viewers_infer: bool,
     /// Whether the audit log tells of the use of API keys.
@@ -194,6 +196,7 @@ impl Settings {
             audit: audit(&args)?,
             data_key_days: Some(args.data_key_days.unwrap_or(DATA_KEY_DAYS)).filter(|days| *days > 0),
             cmek: cmek::cmek(mode, &args)?,
+            deletion: deletion(&args)?,
             viewers_infer: args.viewers_infer.unwrap_or(false),
             audit_key_use: args.audit_key_use.unwrap_or(true),
             mail: mail::mail(&args, |name| std::env::var(name).ok())?,

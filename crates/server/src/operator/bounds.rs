@@ -40,7 +40,7 @@ fn read_expiry(text: &str, now_ms: u64) -> Result<Option<u64>> {
 }
 
 /// `90d`, `12h`, `30m`, `45s`.
-pub(super) fn duration_ms(text: &str) -> Result<u64> {
+pub(crate) fn duration_ms(text: &str) -> Result<u64> {
     let read = || {
         let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
         let unit_ms: u64 = match unit {

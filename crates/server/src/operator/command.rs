@@ -7,6 +7,7 @@ use crate::config::BoundsArgs;
 
 use super::{
     Secret,
+    deleted::{DeletedRow, ReportRow},
     private_access::{AccessChange, AccessRow, PrivateEndpointRow},
     rows::{CheckRows, InviteRow, KeyRow, OrganizationRow, PermissionRows, ProjectRow, RoleRow, ServiceAccountRow, UserRow},
 };
@@ -135,6 +136,26 @@ pub(crate) enum Command {
     DeleteUser {
         user: String,
     },
+    DeactivateProject {
+        project: String,
+    },
+    DeactivateOrganization {
+        organization: String,
+    },
+    ListDeleted,
+    RestoreDeleted {
+        id: String,
+    },
+    PurgeDeleted {
+        confirm: bool,
+    },
+    DeletionReport {
+        id: Option<String>,
+    },
+    VerifyDeletionReport {
+        document: String,
+    },
+    DeletionReportKey,
     AuditEvents {
         after: Option<String>,
         last: Option<u64>,
@@ -275,6 +296,36 @@ pub(crate) enum Output {
     },
     UserDeleted {
         id: String,
+    },
+    OrganizationDeleted {
+        id: String,
+    },
+    Deleted {
+        deleted: Vec<DeletedRow>,
+        /// Whether what is due is so much that it waits for a word.
+        #[serde(default)]
+        waiting: bool,
+    },
+    DeletedRestored {
+        restored: DeletedRow,
+    },
+    DeletedPurged {
+        purged: Vec<DeletedRow>,
+        /// Bytes that are due and bytes that are stored, when the brake holds.
+        waiting: Option<(u64, u64)>,
+    },
+    /// Lines of text, the last one its signature.
+    DeletionReport {
+        document: String,
+    },
+    DeletionReports {
+        reports: Vec<ReportRow>,
+    },
+    DeletionReportVerified {
+        genuine: bool,
+    },
+    DeletionReportKey {
+        public_key: String,
     },
     AuditEvents {
         /// Each the line of JSON that the API's schema makes of it.

@@ -15,7 +15,7 @@ use pinyon_service::{
 };
 
 use super::{
-    Command, Order, Output, RootKeyFile, Secret, audit, bounds, cmek, private_access,
+    Command, Order, Output, RootKeyFile, Secret, audit, bounds, cmek, deleted, private_access,
     rows::{KeyRow, RoleRow},
 };
 
@@ -127,6 +127,22 @@ impl Command {
                 service.delete_user(ctx, id).await?;
                 Output::UserDeleted { id: id.to_string() }
             }
+            Command::DeactivateProject { project } => {
+                let id = operator.project_or_first(Some(project)).await?;
+                service.deactivate_project(ctx, id).await?;
+                Output::ProjectDeleted { id: id.to_string() }
+            }
+            Command::DeactivateOrganization { organization } => {
+                let id = operator.organization(&organization).await?;
+                service.deactivate_organization(ctx, id).await?;
+                Output::OrganizationDeleted { id: id.to_string() }
+            }
+            Command::ListDeleted => deleted::list(operator).await?,
+            Command::RestoreDeleted { id } => deleted::restore(operator, &id).await?,
+            Command::PurgeDeleted { confirm } => deleted::purge(operator, confirm).await?,
+            Command::DeletionReport { id } => deleted::report(operator, id.as_deref()).await?,
+            Command::VerifyDeletionReport { document } => deleted::verify(operator, &document).await?,
+            Command::DeletionReportKey => deleted::public_key(operator).await?,
             Command::AuditEvents { after, last } => audit::page(service, ctx, after, last).await?,
             Command::CreateCmek { name, project, key } => {
                 cmek::create(service, ctx, operator.project_of(project).await?, name, key).await?

@@ -5,6 +5,7 @@ mod audit;
 mod bounds;
 mod cmek;
 mod command;
+mod deleted;
 mod execute;
 mod private_access;
 mod root_key;
@@ -12,6 +13,7 @@ mod rows;
 mod secret;
 mod socket;
 
+pub(crate) use bounds::duration_ms;
 pub(crate) use command::{Command, Order, Output};
 pub(crate) use private_access::AccessChange;
 pub(crate) use root_key::RootKeyFile;

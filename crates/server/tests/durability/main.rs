@@ -2,6 +2,7 @@
 //! Each test starts the real binary, built with the feature `faults` of `storage`.
 
 mod audit;
+mod canary;
 mod catalog;
 mod control;
 mod crash;
@@ -11,6 +12,7 @@ mod http;
 mod load;
 mod plaintext;
 mod process;
+mod purge;
 mod rebuild;
 mod sample;
 mod sites;

@@ -6,6 +6,7 @@ mod audit;
 mod authorization;
 mod cmek;
 mod commands;
+mod deleted;
 mod demo;
 mod errors;
 mod grpc;

@@ -1,8 +1,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use pinyon_model::{
-    ApiKey, ApiKeyChange, ApiKeyId, Error, ErrorCode, OrganizationId, PrincipalRef, PrincipalType, Project, ProjectId, Result, Role,
-    RoleGrant,
+    ApiKey, ApiKeyChange, ApiKeyId, DeletedKind, Error, ErrorCode, OrganizationId, PrincipalRef, PrincipalType, Project, ProjectId, Result,
+    Role, RoleGrant,
 };
 use pinyon_storage::random_bytes;
 
@@ -11,6 +11,7 @@ use crate::{
     ApiKeySecret, OpContext, Service,
     authorize::{Action, Authorized, Installation, Named, Place},
     catalog::{Change, Noun, NounId, StoredApiKey, Tables},
+    deleted::Burying,
     role_binding::{bind, bindings_to_remove},
 };
 
@@ -191,17 +192,23 @@ impl Service {
         self.detached(async move {
             let key = this.api_key(id)?;
             let mut authorized = this.authorize(&ctx, Action::DeleteApiKey, named(&key)).await?;
-            authorized.name(id.to_string(), key.name);
+            authorized.name(id.to_string(), key.name.clone());
             let result = async {
                 let mut writer = this.catalog().writer().await;
                 this.api_key(id)?;
                 let bindings = bindings_to_remove(&this.catalog().tables(), PrincipalRef::ApiKey(id));
-                let deletes = bindings.into_iter().map(NounId::RoleBinding).chain([NounId::ApiKey(id)]);
-                let changes = deletes.map(Change::Delete).collect();
-                this.catalog().change(&mut writer, &mut authorized, this.audit(), changes).await
+                let burying = Burying {
+                    kind: DeletedKind::ApiKey,
+                    of: id.to_string(),
+                    name: key.name,
+                    organization_id: this.catalog().tables().organization_of(key.project_id),
+                    project_id: Some(key.project_id),
+                    nouns: bindings.into_iter().map(NounId::RoleBinding).chain([NounId::ApiKey(id)]).collect(),
+                };
+                this.bury(&mut writer, &mut authorized, &ctx, burying).await
             }
             .await;
-            authorized.close(result).await
+            this.deleted(authorized.close(result).await).await
         })
         .await
     }

@@ -9,6 +9,7 @@
 //! - the state row also names where the audit log ended, so that the log cannot be put back either.
 
 mod digest;
+mod fields;
 mod rows;
 mod sql;
 mod tables;
@@ -19,7 +20,7 @@ use std::{
 };
 
 use aws_lc_rs::digest as sha;
-use pinyon_model::{AuditEvent, Error, ErrorCode, OrganizationId, Project, ProjectId, Result};
+use pinyon_model::{AuditEvent, Deleted, Error, ErrorCode, OrganizationId, Project, ProjectId, Result};
 use pinyon_storage::DataKey;
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard, watch};
@@ -30,9 +31,9 @@ use crate::{
     codec::{Reader, Writer},
 };
 use digest::Digest;
+pub(crate) use fields::{read_customer_key, write_customer_key};
 pub(crate) use rows::{
-    FILE, Noun, NounId, StoredApiKey, StoredAuditSink, StoredCmek, StoredInvite, StoredServiceAccount, StoredUser, read_customer_key,
-    write_customer_key,
+    FILE, Noun, NounId, StoredApiKey, StoredAuditSink, StoredCmek, StoredDeleted, StoredInvite, StoredServiceAccount, StoredUser,
 };
 use rows::{Row, RowSealer, Table, damaged};
 pub(crate) use tables::{Change, KeyActor, Tables};
@@ -235,6 +236,27 @@ impl Catalog {
         authorized.recorded();
         self.changes.send_replace(writer.state.generation);
         writer.drain_outbox(audit).await
+    }
+
+    /// The changes that take these nouns out of their tables and keep them aside. What refers to another comes before it.
+    pub(crate) fn bury(&self, info: Deleted, nouns: Vec<NounId>) -> Result<Vec<Change>> {
+        let tables = self.tables();
+        let row = |id: &NounId| tables.row(id.place()).cloned().ok_or_else(|| Error::internal("A row that is to be deleted is not there"));
+        let rows = nouns.iter().map(row).collect::<Result<_>>()?;
+        let kept = Change::Put(Noun::Deleted(StoredDeleted { info, rows }));
+        Ok(nouns.into_iter().map(Change::Delete).chain([kept]).collect())
+    }
+
+    /// The same of nouns that are in no table.
+    pub(crate) fn aside(&self, info: Deleted, nouns: &[Noun]) -> Noun {
+        Noun::Deleted(StoredDeleted { info, rows: nouns.iter().map(|noun| self.sealer.seal(noun)).collect() })
+    }
+
+    /// The nouns that are kept aside, owners first.
+    pub(crate) fn exhume(&self, stored: &StoredDeleted) -> Result<Vec<Noun>> {
+        let mut rows: Vec<&Row> = stored.rows.iter().collect();
+        rows.sort_by_key(|row| Table::ALL.iter().position(|table| *table == row.table));
+        rows.into_iter().map(|row| self.sealer.open(row)).collect()
     }
 
     /// Reads the file afresh and holds it against what is in memory.

@@ -4,16 +4,18 @@
 use std::sync::Arc;
 
 use pinyon_model::{
-    ApiKey, ApiKeyId, AuditSink, AuditSinkSettings, AwsKmsKey, AwsRegion, BucketPath, Cmek, CmekId, CustomerKey, DeliveryInterval, Email,
-    Error, ErrorCode, ExternalId, IndexId, IndexName, Invite, InviteId, KmsKeyArn, NamespaceName, Network, Organization, OrganizationId,
-    PaymentStatus, Plan, PreviousSecret, PrincipalRef, PrincipalType, PrivateEndpoint, PrivateEndpointId, PrivateLink, Project,
-    ProjectAccess, ProjectId, ResourceRef, Restrictions, Result, Role, RoleArn, RoleBinding, RoleBindingId, ServiceAccount,
-    ServiceAccountId, User, UserId,
+    ApiKey, ApiKeyId, AuditSink, Cmek, CmekId, CustomerKey, Deleted, DeletedId, Email, Error, ErrorCode, IndexId, Invite, InviteId,
+    Organization, OrganizationId, PaymentStatus, Plan, PrivateEndpoint, PrivateEndpointId, PrivateLink, Project, ProjectAccess, ProjectId,
+    ResourceRef, Result, Role, RoleBinding, RoleBindingId, ServiceAccount, ServiceAccountId, User, UserId,
 };
 use pinyon_storage::{DataKey, KeyId};
 
+use super::fields::{
+    read_access, read_binding, read_cmek, read_key, read_password, read_sink, write_access, write_cmek, write_key_bounds, write_sink,
+};
 use crate::{
     codec::{Reader, Writer},
+    deleted::{read_deleted, write_deleted},
     index::StoredIndex,
     password::PasswordHash,
 };
@@ -39,10 +41,11 @@ pub(super) enum Table {
     AuditSinks,
     PrivateEndpoints,
     Cmeks,
+    Deleted,
 }
 
 impl Table {
-    pub(super) const ALL: [Table; 11] = [
+    pub(super) const ALL: [Table; 12] = [
         Table::Organizations,
         Table::Projects,
         Table::ApiKeys,
@@ -54,6 +57,7 @@ impl Table {
         Table::AuditSinks,
         Table::PrivateEndpoints,
         Table::Cmeks,
+        Table::Deleted,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -69,6 +73,7 @@ impl Table {
             Table::AuditSinks => "audit_sinks",
             Table::PrivateEndpoints => "private_endpoints",
             Table::Cmeks => "cmeks",
+            Table::Deleted => "deleted",
         }
     }
 }
@@ -100,6 +105,7 @@ pub(crate) enum Noun {
     AuditSink(StoredAuditSink),
     PrivateEndpoint(PrivateEndpoint),
     Cmek(StoredCmek),
+    Deleted(StoredDeleted),
 }
 
 /// Which noun.
@@ -117,6 +123,7 @@ pub(crate) enum NounId {
     AuditSink(OrganizationId),
     PrivateEndpoint(PrivateEndpointId),
     Cmek(CmekId),
+    Deleted(DeletedId),
 }
 
 impl NounId {
@@ -134,6 +141,7 @@ impl NounId {
             NounId::AuditSink(id) => (Table::AuditSinks, *id.as_bytes()),
             NounId::PrivateEndpoint(id) => (Table::PrivateEndpoints, *id.as_bytes()),
             NounId::Cmek(id) => (Table::Cmeks, *id.as_bytes()),
+            NounId::Deleted(id) => (Table::Deleted, *id.as_bytes()),
         }
     }
 }
@@ -190,6 +198,20 @@ pub(crate) struct StoredCmek {
     pub(crate) project_key: KeyId,
     /// While a replacement is under way: the key before, and its project key.
     pub(crate) replaced: Option<(CustomerKey, KeyId)>,
+}
+
+impl StoredCmek {
+    /// Its project key, and the one that is being replaced.
+    pub(crate) fn project_keys(&self) -> impl Iterator<Item = KeyId> {
+        std::iter::once(self.project_key).chain(self.replaced.as_ref().map(|(_, key)| *key))
+    }
+}
+
+/// What was deleted, with the rows that it was: sealed as they lay in their tables.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredDeleted {
+    pub(crate) info: Deleted,
+    pub(super) rows: Vec<Row>,
 }
 
 /// Seals rows, opens them and hashes what they are found by.
@@ -289,6 +311,12 @@ impl RowSealer {
                 write_cmek(s, &mut w);
                 row(Table::Cmeks, s.info.id.as_bytes(), Some(s.info.project_id.as_bytes()), None, None)
             }
+            Noun::Deleted(StoredDeleted { info, rows }) => {
+                write_deleted(info, &mut w);
+                w.u32(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+                rows.iter().for_each(|kept| kept.write(&mut w));
+                row(Table::Deleted, info.id.as_bytes(), None, None, None)
+            }
         };
         row.sealed = self.0.seal(&row.context(), &w.finish());
         row
@@ -384,154 +412,55 @@ impl RowSealer {
                 created_at_ms: r.u64()?,
             }),
             Table::Cmeks => Noun::Cmek(read_cmek(CmekId::from_bytes(row.id), ProjectId::from_bytes(owner), r)?),
+            Table::Deleted => {
+                let info = read_deleted(r)?;
+                if info.id.as_bytes() != &row.id {
+                    return Ok(None);
+                }
+                Noun::Deleted(StoredDeleted { info, rows: r.list(Row::read)? })
+            }
         };
         Ok(Some(noun))
     }
 }
 
-/// What a project's row says since format 4: from where it may be reached.
-fn write_access(access: &ProjectAccess, w: &mut Writer) {
-    w.u8(u8::from(access.private_only())).u8(u8::from(access.private_control_plane()));
-    w.texts(access.networks().iter().map(Network::to_string));
-}
-
-fn read_access(r: &mut Reader<'_>) -> Result<ProjectAccess> {
-    let (private_only, private_control_plane) = (r.u8()? == 1, r.u8()? == 1);
-    let networks = r.list(|r| Network::parse(&r.text()?))?.into_iter().collect();
-    ProjectAccess::new(private_only, private_control_plane, networks)
-}
-
-fn read_password(r: &mut Reader<'_>) -> Result<PasswordHash> {
-    PasswordHash::from_text(r.text()?).ok_or_else(|| r.malformed())
-}
-
-fn read_key(id: ApiKeyId, project_id: ProjectId, secret_hash: [u8; 32], format: u8, r: &mut Reader<'_>) -> Result<StoredApiKey> {
-    let mut key = StoredApiKey {
-        info: ApiKey {
-            id,
-            project_id,
-            name: r.text()?,
-            hint: r.text()?,
-            created_at_ms: r.u64()?,
-            roles: Vec::new(),
-            expires_at_ms: None,
-            restrictions: Restrictions::default(),
-            previous: None,
-        },
-        secret_hash,
-        previous_hash: None,
-        roles_in_row: Vec::new(),
-    };
-    match format {
-        1 => key.roles_in_row = r.list(|r| Role::parse(&r.text()?))?,
-        2 => {}
-        _ => read_key_bounds(&mut key, r)?,
+impl StoredDeleted {
+    /// The indexes whose storage it keeps.
+    pub(crate) fn indexes(&self) -> impl Iterator<Item = IndexId> {
+        self.rows.iter().filter(|row| row.table == Table::Indexes).map(|row| IndexId::from_bytes(row.id))
     }
-    Ok(key)
-}
 
-/// What a key's row says since format 3: when it expires, what it is held to, and its secret before the last rotation.
-fn write_key_bounds(info: &ApiKey, previous_hash: Option<[u8; 32]>, w: &mut Writer) {
-    w.option(info.expires_at_ms, |w, at| {
-        w.u64(at);
-    });
-    w.texts(info.restrictions.indexes().iter().map(IndexName::as_str));
-    w.texts(info.restrictions.namespaces().iter().map(NamespaceName::as_str));
-    w.texts(info.restrictions.networks().iter().map(Network::to_string));
-    w.option(info.previous.as_ref().zip(previous_hash), |w, (previous, hash)| {
-        w.text(&previous.hint).u64(previous.expires_at_ms).raw(&hash);
-    });
-}
-
-fn read_key_bounds(key: &mut StoredApiKey, r: &mut Reader<'_>) -> Result<()> {
-    key.info.expires_at_ms = r.option(Reader::u64)?;
-    key.info.restrictions = Restrictions::new(
-        r.list(|r| IndexName::new(&r.text()?))?.into_iter().collect(),
-        r.list(|r| NamespaceName::new(&r.text()?))?.into_iter().collect(),
-        r.list(|r| Network::parse(&r.text()?))?.into_iter().collect(),
-    )?;
-    let previous = r.option(|r| Ok((PreviousSecret { hint: r.text()?, expires_at_ms: r.u64()? }, r.array()?)))?;
-    (key.info.previous, key.previous_hash) = previous.unzip();
-    Ok(())
-}
-
-fn read_binding(id: RoleBindingId, organization_id: OrganizationId, r: &mut Reader<'_>) -> Result<RoleBinding> {
-    let word = r.text()?;
-    let kind = PrincipalType::ALL.into_iter().find(|t| t.as_str() == word).ok_or_else(|| r.malformed())?;
-    let principal = PrincipalRef::from_bytes(kind, r.array()?);
-    let resource = match r.u8()? {
-        0 => ResourceRef::Organization(OrganizationId::from_bytes(r.array()?)),
-        1 => ResourceRef::Project(ProjectId::from_bytes(r.array()?)),
-        _ => return Err(r.malformed()),
-    };
-    Ok(RoleBinding { id, organization_id, principal, resource, role: Role::parse(&r.text()?)?, created_at_ms: r.u64()? })
-}
-
-fn write_sink(sink: &StoredAuditSink, w: &mut Writer) {
-    let AuditSink { organization_id: _, settings, created_at_ms, updated_at_ms } = &sink.info;
-    let AuditSinkSettings { role_arn, external_id, bucket, region, interval, enabled } = settings;
-    w.text(role_arn.as_str()).option(external_id.as_ref(), |w, id| {
-        w.text(id.as_str());
-    });
-    w.text(bucket.as_str()).text(region.as_str()).u32(interval.seconds()).u8(u8::from(*enabled));
-    w.u64(*created_at_ms).u64(*updated_at_ms).u64(sink.after);
-}
-
-fn read_sink(organization_id: OrganizationId, r: &mut Reader<'_>) -> Result<StoredAuditSink> {
-    let settings = AuditSinkSettings {
-        role_arn: RoleArn::new(&r.text()?)?,
-        external_id: r.option(|r| ExternalId::new(&r.text()?))?,
-        bucket: BucketPath::new(&r.text()?)?,
-        region: AwsRegion::new(&r.text()?)?,
-        interval: DeliveryInterval::new(r.u32()?)?,
-        enabled: r.u8()? == 1,
-    };
-    let info = AuditSink { organization_id, settings, created_at_ms: r.u64()?, updated_at_ms: r.u64()? };
-    Ok(StoredAuditSink { info, after: r.u64()? })
-}
-
-fn write_cmek(stored: &StoredCmek, w: &mut Writer) {
-    let Cmek { id: _, project_id: _, name, key, created_at_ms, updated_at_ms } = &stored.info;
-    w.text(name).u64(*created_at_ms).u64(*updated_at_ms);
-    write_customer_key(key, w);
-    w.raw(stored.project_key.as_bytes()).option(stored.replaced.as_ref(), |w, (key, project_key)| {
-        write_customer_key(key, w);
-        w.raw(project_key.as_bytes());
-    });
-}
-
-fn read_cmek(id: CmekId, project_id: ProjectId, r: &mut Reader<'_>) -> Result<StoredCmek> {
-    let (name, created_at_ms, updated_at_ms) = (r.text()?, r.u64()?, r.u64()?);
-    let info = Cmek { id, project_id, name, key: read_customer_key(r)?, created_at_ms, updated_at_ms };
-    let project_key = KeyId::from_bytes(r.array()?);
-    let replaced = r.option(|r| Ok((read_customer_key(r)?, KeyId::from_bytes(r.array()?))))?;
-    Ok(StoredCmek { info, project_key, replaced })
-}
-
-/// Where a customer's key is, as rows and the key store hold it.
-pub(crate) fn write_customer_key(key: &CustomerKey, w: &mut Writer) {
-    match key {
-        CustomerKey::AwsKms(AwsKmsKey { key_arn, role_arn, external_id }) => {
-            w.u8(0).text(key_arn.as_str()).text(role_arn.as_str()).option(external_id.as_ref(), |w, id| {
-                w.text(id.as_str());
-            });
-        }
-    }
-}
-
-/// Reads what [`write_customer_key`] wrote.
-pub(crate) fn read_customer_key(r: &mut Reader<'_>) -> Result<CustomerKey> {
-    match r.u8()? {
-        0 => Ok(CustomerKey::AwsKms(AwsKmsKey {
-            key_arn: KmsKeyArn::new(&r.text()?)?,
-            role_arn: RoleArn::new(&r.text()?)?,
-            external_id: r.option(|r| ExternalId::new(&r.text()?))?,
-        })),
-        _ => Err(r.malformed()),
+    /// Whether customers' keys are among it.
+    pub(crate) fn has_cmeks(&self) -> bool {
+        self.rows.iter().any(|row| row.table == Table::Cmeks)
     }
 }
 
 impl Row {
+    /// Appends the whole row, as it lay in its table.
+    fn write(&self, w: &mut Writer) {
+        w.text(self.table.name()).raw(&self.id);
+        w.option(self.owner, |w, o| {
+            w.raw(&o);
+        });
+        w.option(self.lookup, |w, l| {
+            w.raw(&l);
+        });
+        w.option(self.port, |w, p| {
+            w.u32(u32::from(p));
+        });
+        w.u32(u32::try_from(self.sealed.len()).unwrap_or(u32::MAX)).raw(&self.sealed);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self> {
+        let name = r.text()?;
+        let table = Table::ALL.into_iter().find(|t| t.name() == name).ok_or_else(|| r.malformed())?;
+        let (id, owner, lookup) = (r.array()?, r.option(Reader::array)?, r.option(Reader::array)?);
+        let port = r.option(|r| u16::try_from(r.u32()?).map_err(|_| r.malformed()))?;
+        let n = r.u32()? as usize;
+        Ok(Self { table, id, owner, lookup, port, sealed: r.raw(n)?.to_vec() })
+    }
+
     /// What its seal is bound to: the table and every column that is not sealed.
     fn context(&self) -> Vec<u8> {
         let mut w = Writer::default();

@@ -38,6 +38,7 @@ const MIGRATIONS: [&[&str]; 4] = [
         "CREATE TABLE private_endpoints (id BLOB PRIMARY KEY NOT NULL, project_id BLOB NOT NULL REFERENCES projects (id), \
      sealed BLOB NOT NULL)",
         "CREATE TABLE cmeks (id BLOB PRIMARY KEY NOT NULL, project_id BLOB NOT NULL REFERENCES projects (id), sealed BLOB NOT NULL)",
+        "CREATE TABLE deleted (id BLOB PRIMARY KEY NOT NULL, sealed BLOB NOT NULL)",
     ],
 ];
 
@@ -54,6 +55,8 @@ pub(super) async fn connect(path: &Path, create: bool) -> Result<SqliteConnectio
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
+        // What a row was leaves the file with it.
+        .pragma("secure_delete", "ON")
         .pragma("temp_store", "MEMORY")
         .pragma("trusted_schema", "OFF");
     SqliteConnection::connect_with(&options).await
@@ -132,6 +135,7 @@ pub(super) async fn select_all(conn: &mut SqliteConnection, table: Table) -> Res
         Table::AuditSinks => "SELECT id, sealed, organization_id FROM audit_sinks",
         Table::PrivateEndpoints => "SELECT id, sealed, project_id FROM private_endpoints",
         Table::Cmeks => "SELECT id, sealed, project_id FROM cmeks",
+        Table::Deleted => "SELECT id, sealed FROM deleted",
     };
     let rows = sqlx::query(sql).fetch_all(conn).await.map_err(unreadable)?;
     rows.iter().map(|row| read_row(table, row)).collect()
@@ -206,6 +210,7 @@ pub(super) async fn commit(conn: &mut SqliteConnection, batch: &Batch<'_>) -> Re
             Table::AuditSinks => "DELETE FROM audit_sinks WHERE id = $1",
             Table::PrivateEndpoints => "DELETE FROM private_endpoints WHERE id = $1",
             Table::Cmeks => "DELETE FROM cmeks WHERE id = $1",
+            Table::Deleted => "DELETE FROM deleted WHERE id = $1",
         };
         let done = sqlx::query(sql).bind(&row.id[..]).execute(&mut *tx).await?;
         if done.rows_affected() != 1 {
@@ -270,6 +275,7 @@ async fn put(conn: &mut SqliteConnection, row: &Row) -> Result<(), sqlx::Error> 
             "INSERT INTO cmeks (id, sealed, project_id) VALUES ($1, $2, $3) \
              ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, project_id = excluded.project_id"
         }
+        Table::Deleted => "INSERT INTO deleted (id, sealed) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed",
     };
     let mut query = sqlx::query(sql).bind(&row.id[..]).bind(&row.sealed[..]);
     if let Some(owner) = &row.owner {

@@ -7,15 +7,16 @@ use std::{
 };
 
 use pinyon_model::{
-    ApiKey, ApiKeyId, CmekId, Email, Grants, IndexId, IndexName, InviteId, Organization, OrganizationId, Principal, PrincipalRef,
-    PrivateEndpoint, PrivateEndpointId, Project, ProjectId, RoleBinding, RoleBindingId, ServiceAccountId, User, UserId,
+    ApiKey, ApiKeyId, CmekId, DeletedId, Email, Grants, IndexId, IndexName, InviteId, Organization, OrganizationId, Principal,
+    PrincipalRef, PrivateEndpoint, PrivateEndpointId, Project, ProjectId, RoleBinding, RoleBindingId, ServiceAccountId, User, UserId,
 };
 
 use super::{
     Defaults,
     digest::Digest,
     rows::{
-        Noun, NounId, Row, RowSealer, StoredApiKey, StoredAuditSink, StoredCmek, StoredInvite, StoredServiceAccount, StoredUser, Table,
+        Noun, NounId, Row, RowSealer, StoredApiKey, StoredAuditSink, StoredCmek, StoredDeleted, StoredInvite, StoredServiceAccount,
+        StoredUser, Table,
     },
 };
 use crate::{IndexRef, api_key::KeyUse};
@@ -87,6 +88,7 @@ pub(crate) struct Tables {
     pub(crate) bindings: BTreeMap<RoleBindingId, RoleBinding>,
     pub(crate) indexes: HashMap<IndexId, IndexRef>,
     pub(crate) audit_sinks: BTreeMap<OrganizationId, StoredAuditSink>,
+    pub(crate) deleted: BTreeMap<DeletedId, StoredDeleted>,
     endpoints_of: HashMap<ProjectId, Vec<PrivateEndpoint>>,
     project_of_endpoint: HashMap<PrivateEndpointId, ProjectId>,
     pub(crate) cmeks: BTreeMap<CmekId, StoredCmek>,
@@ -244,6 +246,9 @@ impl Tables {
             Noun::Cmek(cmek) => {
                 self.cmeks.insert(cmek.info.id, cmek);
             }
+            Noun::Deleted(deleted) => {
+                self.deleted.insert(deleted.info.id, deleted);
+            }
         }
     }
 
@@ -377,6 +382,9 @@ impl Tables {
             }
             NounId::Cmek(id) => {
                 self.cmeks.remove(&id);
+            }
+            NounId::Deleted(id) => {
+                self.deleted.remove(&id);
             }
         }
     }

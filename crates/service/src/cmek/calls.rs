@@ -181,8 +181,8 @@ impl Service {
     pub(crate) async fn sweep_project_keys(&self) {
         let named: Vec<KeyId> = {
             let tables = self.catalog().tables();
-            let of = |c: &StoredCmek| std::iter::once(c.project_key).chain(c.replaced.as_ref().map(|(_, key)| *key)).collect::<Vec<_>>();
-            tables.cmeks.values().flat_map(of).collect()
+            let kept = tables.deleted.values().filter_map(|d| self.kept_project_keys(d).ok()).flatten();
+            tables.cmeks.values().flat_map(StoredCmek::project_keys).chain(kept).collect()
         };
         let keys = self.store().keys();
         for key in keys.project_keys().into_iter().filter(|key| !named.contains(key)) {

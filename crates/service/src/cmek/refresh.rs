@@ -134,6 +134,12 @@ impl Service {
         }
     }
 
+    /// As [`Self::forget_project_key`], of a customer's key that is kept aside and that nobody asks for any more.
+    pub(crate) async fn shelve_project_key(&self, key: KeyId) {
+        self.forget_project_key(key).await;
+        self.customer_keys().watches().remove(&key);
+    }
+
     /// Forgets a project key and all below it: keys, open namespaces, cached blocks. Whoever asks from now on is refused before.
     pub(super) async fn forget_project_key(&self, key: KeyId) {
         let store = self.store().keys();

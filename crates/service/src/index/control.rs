@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use pinyon_model::{
-    DeletionProtection, Deployment, Error, ErrorCode, Index, IndexChange, IndexId, IndexName, IndexSpec, IndexState, NamespaceName,
-    ProjectId, Result,
+    DeletedKind, DeletionProtection, Deployment, Error, ErrorCode, Index, IndexChange, IndexId, IndexName, IndexSpec, IndexState,
+    NamespaceName, ProjectId, Result,
 };
 use pinyon_storage::{KeyAbove, Purpose, random_bytes};
 use tokio::sync::watch;
@@ -12,6 +12,7 @@ use crate::{
     OpContext, Service,
     authorize::{Action, Authorized, ProjectScope},
     catalog::{Change, Noun, NounId, Tables},
+    deleted::Burying,
     descriptor::Descriptor,
 };
 
@@ -78,13 +79,14 @@ impl Service {
         .await
     }
 
-    /// Deletes an index with everything in it. `Forbidden` while it is protected.
+    /// Deletes an index with everything in it: nobody finds it any more, and the operator can bring it back until the window is over.
+    /// `Forbidden` while it is protected.
     pub async fn delete_index(self: &Arc<Self>, ctx: &OpContext, name: &str) -> Result<()> {
         let (this, ctx, name) = (Arc::clone(self), ctx.clone(), name.to_owned());
         self.detached(async move {
             let mut authorized = this.authorize(&ctx, Action::DeleteIndex, this.project_scope(&ctx, Some(&name))?).await?;
-            let result = this.delete_authorized(&mut authorized, &name).await;
-            authorized.close(result).await
+            let result = this.delete_authorized(&mut authorized, &ctx, &name).await;
+            this.deleted(authorized.close(result).await).await
         })
         .await
     }
@@ -218,17 +220,23 @@ impl Service {
         Ok(index)
     }
 
-    async fn delete_authorized(&self, authorized: &mut Authorized<ProjectScope>, name: &str) -> Result<()> {
+    async fn delete_authorized(&self, authorized: &mut Authorized<ProjectScope>, ctx: &OpContext, name: &str) -> Result<()> {
         let mut writer = self.catalog().writer().await;
         let found = self.index_in(authorized, name)?;
         authorized.note("index_id", found.id().to_string());
         if found.stored().index.deletion_protection == DeletionProtection::Enabled {
             return Err(Error::forbidden("Deletion protection is enabled for this index. Disable deletion protection before retrying."));
         }
-        self.catalog().change(&mut writer, authorized, self.audit(), vec![Change::Delete(NounId::Index(found.id()))]).await?;
-        drop(writer);
-        self.remove_storage(found.id()).await;
-        Ok(())
+        let organization_id = self.catalog().tables().organization_of(found.project_id());
+        let burying = Burying {
+            kind: DeletedKind::Index,
+            of: found.id().to_string(),
+            name: name.to_owned(),
+            organization_id,
+            project_id: Some(found.project_id()),
+            nouns: vec![NounId::Index(found.id())],
+        };
+        self.bury(&mut writer, authorized, ctx, burying).await
     }
 
     /// Destroys the keys and removes the folder of an index that has no row. What a failure leaves, the next start finishes.
@@ -241,7 +249,8 @@ impl Service {
     pub(crate) fn descriptor(&self, stored: &StoredIndex) -> Result<Descriptor> {
         let tables = self.catalog().tables();
         let project = tables.projects.get(&stored.index.project_id).ok_or_else(|| Error::not_found("The project is not there any more"))?;
-        Ok(Descriptor { stored: stored.clone(), organization_id: project.organization_id, project_name: project.name.clone() })
+        let (organization_id, project_name) = (project.organization_id, project.name.clone());
+        Ok(Descriptor { stored: stored.clone(), organization_id, project_name, deleted: None, since_ms: self.clock().now_ms() })
     }
 }
 

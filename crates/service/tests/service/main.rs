@@ -11,6 +11,7 @@ mod cmek;
 mod common;
 mod control_plane;
 mod data_plane;
+mod deleted;
 mod disk;
 mod golden;
 mod isolation;

@@ -1,5 +1,5 @@
 use pinyon_model::{ErrorCode, IndexSpec, Plane, Role};
-use pinyon_service::{OpContext, Service};
+use pinyon_service::{DeletionOptions, OpContext, Service, ServiceOptions};
 
 use crate::common::{House, close, code, files, namespace, pod, project, query, record, spec};
 
@@ -96,6 +96,7 @@ async fn what_was_deleted_stays_deleted() {
     // The row went, and the process ended before the folder did: neither a start nor a rebuild brings the index back.
     for rebuild in [false, true] {
         let house = House::new();
+        let at_once = || ServiceOptions { deletion: DeletionOptions { window_ms: 0, ..DeletionOptions::default() }, ..house.options() };
         let service = house.open().await;
         let me = house.editor(&service).await;
         let index = service.create_index(&me, spec("x")).await.unwrap();
@@ -104,7 +105,7 @@ async fn what_was_deleted_stays_deleted() {
         let folder = house.path().join("indexes").join(index.id.hex());
         let kept: Vec<_> = files(&folder).into_iter().collect();
         let keys: Vec<_> = files(&house.path().join("keys")).into_iter().collect();
-        let service = house.open().await;
+        let service = house.open_with(at_once()).await.unwrap();
         service.delete_index(&me, "x").await.unwrap();
         close(service).await;
         assert!(!folder.exists());
@@ -114,10 +115,14 @@ async fn what_was_deleted_stays_deleted() {
         }
         if rebuild {
             std::fs::remove_file(house.path().join("catalog.db")).unwrap();
-            let report = Service::rebuild_catalog(house.options(), house.clock()).await.unwrap();
+            let report = Service::rebuild_catalog(at_once(), house.clock()).await.unwrap();
             assert!(report.indexes.is_empty(), "{report:?}");
         }
-        let service = house.open().await;
+        let service = house.open_with(at_once()).await.unwrap();
+        if rebuild {
+            // It is kept as something that was deleted, and its time is over.
+            assert_eq!(service.purge_deleted(&house.operator(), false).await.unwrap().purged.len(), 1);
+        }
         assert_eq!(code(service.describe_index(&house.operator(), "x").await), Some(ErrorCode::NotFound));
         assert!(!folder.exists(), "the folder is swept");
         close(service).await;

@@ -1,0 +1,200 @@
+//! Deleted namespaces, which the engine keeps in the list of their index; and the records that were deleted or overwritten.
+
+use pinyon_engine::{DeletedNamespace, Engine, Removed};
+use pinyon_model::{Deleted, DeletedId, DeletedKind, DeletionReport, Error, ErrorCode, NamespaceId, Principal, Result};
+use pinyon_storage::random_bytes;
+
+use super::stored::PurgeRecord;
+use crate::{
+    IndexRef, OpContext, Service,
+    authorize::{Action, Authorized},
+};
+
+/// A deleted namespace is brought back by its own id.
+fn deleted_id(id: NamespaceId) -> DeletedId {
+    DeletedId::from_bytes(*id.as_bytes())
+}
+
+fn namespace_id(id: DeletedId) -> NamespaceId {
+    NamespaceId::from_bytes(*id.as_bytes())
+}
+
+impl Service {
+    /// The indexes there are, to be worked on by Pinyon itself.
+    async fn own_indexes(&self) -> Result<Vec<Authorized<IndexRef>>> {
+        let ctx = OpContext::internal(Principal::System, self.clock().now_ms());
+        let indexes: Vec<IndexRef> = self.catalog().tables().indexes.values().cloned().collect();
+        let mut authorized = Vec::with_capacity(indexes.len());
+        for index in indexes {
+            authorized.push(self.authorize(&ctx, Action::ListDeleted, index).await?);
+        }
+        Ok(authorized)
+    }
+
+    /// The deleted namespaces of an index. One that cannot be opened, because its key is locked or it was deleted meanwhile, keeps its own.
+    async fn deleted_namespaces_of(&self, index: &Authorized<IndexRef>) -> Vec<DeletedNamespace> {
+        let listed = async { index.handle(self)?.deleted_namespaces().await };
+        listed.await.unwrap_or_else(|error| {
+            tracing::debug!(%error, index = %index.resource().id(), "the deleted namespaces of an index cannot be listed");
+            Vec::new()
+        })
+    }
+
+    fn describe_deleted(&self, index: &IndexRef, namespace: &DeletedNamespace) -> Deleted {
+        Deleted {
+            id: deleted_id(namespace.id),
+            kind: DeletedKind::Namespace,
+            of: format!("{}/{}", index.id(), namespace.id),
+            name: format!("{}/{}", index.name(), namespace.name),
+            organization_id: self.catalog().tables().organization_of(index.project_id()),
+            project_id: Some(index.project_id()),
+            deleted_at_ms: namespace.deleted_at_ms,
+            deleted_by: "unknown".to_owned(),
+            kept_until_ms: namespace.kept_until_ms,
+        }
+    }
+
+    pub(super) async fn list_deleted_namespaces(&self) -> Result<Vec<Deleted>> {
+        let mut found = Vec::new();
+        for index in self.own_indexes().await? {
+            let namespaces = self.deleted_namespaces_of(&index).await;
+            found.extend(namespaces.iter().map(|namespace| self.describe_deleted(index.resource(), namespace)));
+        }
+        Ok(found)
+    }
+
+    /// Brings a namespace back; none when no index keeps one of this id.
+    pub(super) async fn restore_namespace(&self, id: DeletedId) -> Result<Option<Deleted>> {
+        for index in self.own_indexes().await? {
+            let namespaces = self.deleted_namespaces_of(&index).await;
+            let Some(namespace) = namespaces.into_iter().find(|n| deleted_id(n.id) == id) else { continue };
+            index.handle(self)?.restore_namespace(namespace_id(id)).await?;
+            return Ok(Some(self.describe_deleted(index.resource(), &namespace)));
+        }
+        Ok(None)
+    }
+
+    /// What is due of every index, planned: at most so many of each, oldest first.
+    pub(super) async fn plan_namespaces(&self, now_ms: u64, most: usize) -> Result<Vec<DueNamespaces>> {
+        let mut all = Vec::new();
+        for index in self.own_indexes().await? {
+            let mut due = self.deleted_namespaces_of(&index).await;
+            due.retain(|n| n.kept_until_ms <= now_ms);
+            due.sort_by_key(|n| n.kept_until_ms);
+            let Some(upto_ms) = due.iter().take(most).next_back().map(|n| n.kept_until_ms) else { continue };
+            due.retain(|n| n.kept_until_ms <= upto_ms);
+            let mut records = Vec::new();
+            for namespace in &due {
+                records.push(self.plan_namespace(index.resource(), namespace).await?);
+            }
+            all.push(DueNamespaces { index, upto_ms, records });
+        }
+        Ok(all)
+    }
+
+    async fn plan_namespace(&self, index: &IndexRef, namespace: &DeletedNamespace) -> Result<PurgeRecord> {
+        if let Some(begun) = self.read_purge_record(deleted_id(namespace.id)).await? {
+            return Ok(begun);
+        }
+        let folder = format!("{}/", Engine::namespace_folder(index.id(), namespace.id));
+        let objects = self.store().blobs().list(&folder).await?.into_iter().map(|b| (b.name, b.size)).collect();
+        let ring = self.store().keys().namespace_keys(index.id(), namespace.id).ok();
+        let keys = ring.iter().flat_map(|ring| std::iter::once(ring.current()).chain(ring.older())).map(|key| key.id().to_string());
+        let report = DeletionReport { deleted: self.describe_deleted(index, namespace), purged_at_ms: 0, objects, keys: keys.collect() };
+        Ok(PurgeRecord { report, signed: None })
+    }
+
+    pub(super) async fn purge_namespaces(&self, due: DueNamespaces) -> Result<Vec<Deleted>> {
+        for record in &due.records {
+            self.write_purge_record(record).await?;
+        }
+        due.index.handle(self)?.purge_namespaces(due.upto_ms).await?;
+        let mut purged = Vec::new();
+        for record in due.records {
+            purged.push(self.finish_namespace(record).await?);
+        }
+        Ok(purged)
+    }
+
+    async fn finish_namespace(&self, record: PurgeRecord) -> Result<Deleted> {
+        let record = self.finish_purge_record(record).await?;
+        self.record_purge(&record.report).await?;
+        Ok(record.report.deleted)
+    }
+
+    /// Ends what a crash left between a namespace's purge and its report.
+    pub(super) async fn finish_interrupted_namespaces(&self) -> Result<()> {
+        let mut open = Vec::new();
+        for id in self.purge_record_ids().await? {
+            open.extend(
+                self.read_purge_record(id).await?.filter(|r| r.signed.is_none() && r.report.deleted.kind == DeletedKind::Namespace),
+            );
+        }
+        if open.is_empty() {
+            return Ok(());
+        }
+        let kept = self.list_deleted_namespaces().await?;
+        for record in open {
+            // One that is still listed is due, and its purge goes on with the others.
+            if !kept.iter().any(|d| d.id == record.report.deleted.id) && self.is_gone(&record.report).await? {
+                self.finish_namespace(record).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is left of the files that a report names.
+    async fn is_gone(&self, report: &DeletionReport) -> Result<bool> {
+        let Some((folder, _)) = report.objects.first().and_then(|(name, _)| name.rsplit_once('/')) else { return Ok(true) };
+        Ok(self.store().blobs().list(&format!("{folder}/")).await?.is_empty())
+    }
+
+    /// Rids every index of what was deleted from its namespaces and overwritten in them, with a report of each that had some.
+    pub(super) async fn purge_records(&self) -> Result<()> {
+        for index in self.own_indexes().await? {
+            let removed = async { index.handle(self)?.purge_records().await };
+            match removed.await {
+                Ok(removed) if removed.is_empty() => {}
+                Ok(removed) => self.report_records(index.resource(), removed).await?,
+                // Deleted, or its key is locked: the next pass asks again.
+                Err(error) if matches!(error.code, ErrorCode::NotFound | ErrorCode::Forbidden) => {}
+                Err(error) => tracing::warn!(%error, index = %index.resource().id(), "deleted records stay for now"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn report_records(&self, index: &IndexRef, removed: Vec<Removed>) -> Result<()> {
+        let now_ms = self.clock().now_ms();
+        let deleted = Deleted {
+            id: DeletedId::from_random(random_bytes()),
+            kind: DeletedKind::Records,
+            of: index.id().to_string(),
+            name: index.name().to_string(),
+            organization_id: self.catalog().tables().organization_of(index.project_id()),
+            project_id: Some(index.project_id()),
+            deleted_at_ms: now_ms,
+            deleted_by: "unknown".to_owned(),
+            kept_until_ms: now_ms,
+        };
+        let keys = removed.iter().flat_map(|r| &r.keys).map(ToString::to_string).collect();
+        let objects = removed.into_iter().flat_map(|r| r.objects).collect();
+        let report = DeletionReport { deleted, purged_at_ms: 0, objects, keys };
+        let record = self.finish_purge_record(PurgeRecord { report, signed: None }).await?;
+        self.record_purge(&record.report).await
+    }
+
+    /// The purge's entry in the audit log, where no row goes with it.
+    async fn record_purge(&self, report: &DeletionReport) -> Result<()> {
+        let authorized = self.authorize_purge(report).await?;
+        authorized.close(Ok::<(), Error>(())).await
+    }
+}
+
+/// Namespaces of one index that are due.
+pub(super) struct DueNamespaces {
+    index: Authorized<IndexRef>,
+    /// All that are kept until then.
+    upto_ms: u64,
+    pub(super) records: Vec<PurgeRecord>,
+}

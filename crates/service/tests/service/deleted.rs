@@ -1,0 +1,296 @@
+//! What was deleted: gone at once, brought back inside the window, purged after it.
+
+use std::sync::Arc;
+
+use pinyon_model::{
+    Deleted, DeletedKind, ErrorCode, NewServiceAccount, PageRequest, Plane, ResourceRef, Role, RoleBindingFilter, RoleGrant,
+};
+use pinyon_service::{Clock, DeletionOptions, NewApiKey, OpContext, Service, ServiceOptions, SignedReport};
+
+use crate::common::*;
+
+const WINDOW_MS: u64 = 60_000;
+
+fn options(house: &House) -> ServiceOptions {
+    let deletion = DeletionOptions { window_ms: WINDOW_MS, ..DeletionOptions::default() };
+    ServiceOptions { deletion, ..house.options() }
+}
+
+async fn house() -> (House, Arc<Service>) {
+    let house = House::new();
+    let service = house.open_with(options(&house)).await.unwrap();
+    (house, service)
+}
+
+async fn only(service: &Service, me: &OpContext) -> Deleted {
+    let mut all = service.list_deleted(me).await.unwrap();
+    assert_eq!(all.len(), 1, "{all:?}");
+    all.remove(0)
+}
+
+/// Whether a folder of an index is there.
+fn folders(house: &House) -> usize {
+    std::fs::read_dir(house.path().join("indexes")).map_or(0, |entries| entries.count())
+}
+
+#[tokio::test]
+async fn an_index_comes_back_with_its_records_and_goes_for_good_after_the_window() {
+    let (house, service) = house().await;
+    let (me, operator) = (house.editor(&service).await, house.operator());
+    service.create_index(&me, spec("films")).await.unwrap();
+    let films = service.find_index(&me, "films").await.unwrap();
+    service.upsert(&me, &films, &namespace(""), vec![record("a", [1.0, 0.0, 0.0])]).await.unwrap();
+    service.delete_index(&me, "films").await.unwrap();
+
+    assert_eq!(code(service.describe_index(&me, "films").await), Some(ErrorCode::NotFound));
+    assert_eq!(code(service.stats(&me, &films, None).await), Some(ErrorCode::NotFound), "also for who holds it");
+    assert!(service.index_ports().is_empty() && service.list_indexes(&me).await.unwrap().is_empty());
+    let kept = only(&service, &operator).await;
+    assert_eq!((kept.kind, kept.name.as_str(), kept.of.as_str()), (DeletedKind::Index, "films", films.id().to_string().as_str()));
+    assert_eq!((kept.deleted_at_ms, kept.kept_until_ms), (house.clock.now_ms(), house.clock.now_ms() + WINDOW_MS));
+    assert_eq!(code(service.list_deleted(&me).await), Some(ErrorCode::Forbidden), "the operator's alone");
+    assert_eq!(code(service.restore_deleted(&me, kept.id).await), Some(ErrorCode::Forbidden));
+
+    // Its name and its port are free, and taken when it should come back.
+    service.create_index(&me, spec("films")).await.unwrap();
+    assert_eq!(code(service.restore_deleted(&operator, kept.id).await), Some(ErrorCode::AlreadyExists));
+    service.delete_index(&me, "films").await.unwrap();
+    service.create_index(&me, spec("other")).await.unwrap();
+    // After a start too.
+    drop(films);
+    close(service).await;
+    let service = house.open_with(options(&house)).await.unwrap();
+    service.restore_deleted(&operator, kept.id).await.unwrap();
+    let films = service.find_index(&me, "films").await.unwrap();
+    assert_eq!(service.stats(&me, &films, None).await.unwrap().total, 1);
+    assert_eq!(service.index_ports().len(), 2, "it has another port than the one that took its own");
+    assert_eq!(code(service.restore_deleted(&operator, kept.id).await), Some(ErrorCode::NotFound), "once");
+
+    // Not a moment before its time.
+    service.delete_index(&me, "films").await.unwrap();
+    house.clock.advance_ms(WINDOW_MS - 1);
+    service.purge_deleted(&operator, false).await.unwrap();
+    assert_eq!((service.list_deleted(&operator).await.unwrap().len(), folders(&house)), (2, 3));
+    house.clock.advance_ms(1);
+    let purged = service.purge_deleted(&operator, false).await.unwrap().purged;
+    assert_eq!((purged.len(), folders(&house)), (2, 1));
+    assert!(service.list_deleted(&operator).await.unwrap().is_empty());
+    let gone = purged.iter().find(|d| d.of == films.id().to_string()).unwrap();
+    assert_eq!(code(service.restore_deleted(&operator, gone.id).await), Some(ErrorCode::NotFound));
+
+    // The report: signed by this installation, and of what was there.
+    let report = service.deletion_report(&operator, gone.id).await.unwrap();
+    let public_key = service.deletion_report_key(&operator).await.unwrap();
+    assert!(report.is_signed_by(&public_key));
+    let folder = format!("object: indexes/{}/", films.id().hex());
+    assert!(
+        report.text.contains(&folder) && report.text.contains("key destroyed: ") && report.text.contains("name: films\n"),
+        "{report:?}"
+    );
+    let changed = report.to_document().replace("name: films", "name: filmz");
+    assert!(!SignedReport::parse(&changed).unwrap().is_signed_by(&public_key));
+    assert_eq!(service.list_deletion_reports(&operator).await.unwrap().len(), 2);
+    let events = audit_events(&service, &operator).await;
+    assert_eq!(events.iter().filter(|e| e.action == "purge" && e.actor.principal_type == "system").count(), 2);
+}
+
+#[tokio::test]
+async fn principals_come_back_with_their_secrets_and_roles() {
+    let (house, service) = house().await;
+    let me = house.operator();
+    let project = service.default_project();
+    let key = service
+        .create_api_key(&me, NewApiKey { name: "k".into(), roles: vec![Role::DataPlaneViewer], ..NewApiKey::default() })
+        .await
+        .unwrap();
+    let grants = vec![RoleGrant::new(Role::OrgOwner, None).unwrap(), RoleGrant::new(Role::ProjectOwner, Some(project)).unwrap()];
+    let account = service.create_service_account(&me, NewServiceAccount { name: "a".into(), grants }).await.unwrap();
+    service.delete_api_key(&me, key.key.id).await.unwrap();
+    service.delete_service_account(&me, account.account.id).await.unwrap();
+    let shows = async || {
+        let key = service.authenticate(Plane::Data, Some(key.secret.reveal()), "").await.is_ok();
+        let token = service.issue_token(&account.account.client_id(), account.secret.reveal(), "").await.is_ok();
+        (key, token)
+    };
+    assert_eq!(shows().await, (false, false));
+    for kept in service.list_deleted(&me).await.unwrap() {
+        service.restore_deleted(&me, kept.id).await.unwrap();
+    }
+    assert_eq!(shows().await, (true, true));
+    let page = PageRequest { limit: 100, after: None };
+    let bindings = service.list_role_bindings(&me, RoleBindingFilter::default(), page).await.unwrap().items;
+    assert!(bindings.iter().any(|b| b.role == Role::DataPlaneViewer));
+    assert!(bindings.iter().any(|b| b.role == Role::ProjectOwner && b.resource == ResourceRef::Project(project)));
+
+    // A secret that another key has now.
+    let secret = || pinyon_service::ApiKeySecret::import("an-imported-secret-of-length").unwrap();
+    let import =
+        |name: &str| NewApiKey { name: name.into(), roles: vec![Role::DataPlaneViewer], secret: Some(secret()), ..NewApiKey::default() };
+    let first = service.create_api_key(&me, import("first")).await.unwrap();
+    service.delete_api_key(&me, first.key.id).await.unwrap();
+    service.create_api_key(&me, import("second")).await.unwrap();
+    assert_eq!(code(service.restore_deleted(&me, only(&service, &me).await.id).await), Some(ErrorCode::AlreadyExists));
+}
+
+#[tokio::test]
+async fn a_project_and_an_organization_go_and_come_with_all_that_is_in_them() {
+    let (house, service) = house().await;
+    let me = house.operator();
+    let organization = service.create_organization(&me, "acme".into()).await.unwrap();
+    let acme = OpContext { organization: Some(organization.id), ..me.clone() };
+    let made = service.create_project(&acme, project("search")).await.unwrap();
+    let editor = house.caller(&service, Some(made.id), &[Role::ProjectEditor]).await;
+    service.create_index(&editor, spec("films")).await.unwrap();
+    let films = service.find_index(&editor, "films").await.unwrap();
+    service.upsert(&editor, &films, &namespace(""), vec![record("a", [1.0, 0.0, 0.0])]).await.unwrap();
+
+    assert_eq!(code(service.deactivate_project(&editor, made.id).await), Some(ErrorCode::Forbidden));
+    assert_eq!(code(service.deactivate_project(&me, service.default_project()).await), Some(ErrorCode::FailedPrecondition));
+    service.deactivate_project(&acme, made.id).await.unwrap();
+    let gone = only(&service, &me).await;
+    assert_eq!((gone.kind, gone.name.as_str()), (DeletedKind::Project, "search"));
+    assert!(service.list_projects(&acme).await.unwrap().is_empty());
+    assert!(service.stats(&editor, &films, None).await.is_err());
+
+    service.deactivate_organization(&me, organization.id).await.unwrap();
+    assert_eq!(code(service.restore_deleted(&me, gone.id).await), Some(ErrorCode::FailedPrecondition), "its organization is not there");
+    let all = service.list_deleted(&me).await.unwrap();
+    let organization_gone = all.iter().find(|d| d.kind == DeletedKind::Organization).unwrap();
+    service.restore_deleted(&me, organization_gone.id).await.unwrap();
+    service.restore_deleted(&me, gone.id).await.unwrap();
+    let films = service.find_index(&editor, "films").await.unwrap();
+    assert_eq!(service.stats(&editor, &films, None).await.unwrap().total, 1);
+
+    // All at once, and purged as one.
+    service.deactivate_organization(&me, organization.id).await.unwrap();
+    assert_eq!(only(&service, &me).await.kind, DeletedKind::Organization);
+    house.clock.advance_ms(WINDOW_MS);
+    service.purge_deleted(&me, false).await.unwrap();
+    assert_eq!(folders(&house), 0);
+}
+
+#[tokio::test]
+async fn a_large_purge_waits_for_the_operator() {
+    let house = House::new();
+    let deletion = DeletionOptions { window_ms: WINDOW_MS, brake_percent: 50, brake_bytes: 0 };
+    let service = house.open_with(ServiceOptions { deletion, ..house.options() }).await.unwrap();
+    let (me, operator) = (house.editor(&service).await, house.operator());
+    for name in ["a", "b", "c"] {
+        service.create_index(&me, spec(name)).await.unwrap();
+    }
+    let (first, rest) = ("a", ["b", "c"]);
+    service.delete_index(&me, first).await.unwrap();
+    house.clock.advance_ms(WINDOW_MS);
+    let small = service.purge_deleted(&operator, false).await.unwrap();
+    assert_eq!((small.purged.len(), small.waiting), (1, None), "a third is less than half");
+    for name in rest {
+        service.delete_index(&me, name).await.unwrap();
+    }
+    house.clock.advance_ms(WINDOW_MS);
+    let braked = service.purge_deleted(&operator, false).await.unwrap();
+    assert!(braked.purged.is_empty() && braked.waiting.is_some() && service.purge_waits());
+    assert_eq!(service.list_deleted(&operator).await.unwrap().len(), 2, "it can be brought back for as long as it waits");
+    let confirmed = service.purge_deleted(&operator, true).await.unwrap();
+    assert_eq!((confirmed.purged.len(), confirmed.waiting, folders(&house)), (2, None, 0));
+}
+
+#[tokio::test]
+async fn without_a_window_it_is_gone_with_the_answer() {
+    let house = House::new();
+    let deletion = DeletionOptions { window_ms: 0, ..DeletionOptions::default() };
+    let service = house.open_with(ServiceOptions { deletion, ..house.options() }).await.unwrap();
+    let (me, operator) = (house.editor(&service).await, house.operator());
+    service.create_index(&me, spec("films")).await.unwrap();
+    service.delete_index(&me, "films").await.unwrap();
+    assert_eq!(folders(&house), 0);
+    assert!(service.list_deleted(&operator).await.unwrap().is_empty());
+    assert_eq!(service.list_deletion_reports(&operator).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_rebuilt_catalog_does_not_bring_it_back_to_life_and_can() {
+    let (house, service) = house().await;
+    let me = house.editor(&service).await;
+    for name in ["films", "books", "plays"] {
+        service.create_index(&me, spec(name)).await.unwrap();
+    }
+    let films = service.find_index(&me, "films").await.unwrap();
+    service.upsert(&me, &films, &namespace(""), vec![record("a", [1.0, 0.0, 0.0])]).await.unwrap();
+    service.delete_index(&me, "films").await.unwrap();
+    service.delete_index(&me, "plays").await.unwrap();
+    house.clock.advance_ms(5);
+    let plays = service.list_deleted(&house.operator()).await.unwrap().into_iter().find(|d| d.name == "plays").unwrap();
+    service.restore_deleted(&house.operator(), plays.id).await.unwrap();
+    drop(films);
+    close(service).await;
+    std::fs::remove_file(house.path().join("catalog.db")).unwrap();
+    let report = Service::rebuild_catalog(options(&house), house.clock()).await.unwrap();
+    let mut names: Vec<&str> = report.indexes.iter().map(|(_, name)| name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["books", "plays"]);
+
+    let service = house.open_with(options(&house)).await.unwrap();
+    let operator = house.operator();
+    let kept = only(&service, &operator).await;
+    assert_eq!((kept.name.as_str(), kept.kept_until_ms), ("films", house.clock.now_ms() - 5 + WINDOW_MS));
+    service.restore_deleted(&operator, kept.id).await.unwrap();
+    let me = house.editor(&service).await;
+    let films = service.find_index(&me, "films").await.unwrap();
+    assert_eq!(service.stats(&me, &films, None).await.unwrap().total, 1);
+}
+
+#[tokio::test]
+async fn a_namespace_comes_back_and_goes_for_good() {
+    let (house, service) = house().await;
+    let (me, operator) = (house.editor(&service).await, house.operator());
+    service.create_index(&me, spec("films")).await.unwrap();
+    let films = service.find_index(&me, "films").await.unwrap();
+    let upsert = async |text: &str| service.upsert(&me, &films, &namespace("en"), vec![record(text, [1.0, 0.0, 0.0])]).await;
+    let total = async || service.stats(&me, &films, None).await.unwrap().total;
+    upsert("a").await.unwrap();
+    service.delete_namespace(&me, &films, &namespace("en")).await.unwrap();
+    assert_eq!(total().await, 0);
+    let kept = only(&service, &operator).await;
+    assert_eq!((kept.kind, kept.name.as_str(), kept.kept_until_ms), (DeletedKind::Namespace, "films/en", house.clock.now_ms() + WINDOW_MS));
+    upsert("b").await.unwrap();
+    assert_eq!(code(service.restore_deleted(&operator, kept.id).await), Some(ErrorCode::AlreadyExists));
+    house.clock.advance_ms(1);
+    service.delete_namespace(&me, &films, &namespace("en")).await.unwrap();
+    service.restore_deleted(&operator, kept.id).await.unwrap();
+    assert_eq!(total().await, 1);
+    let fetched = service.fetch(&me, &films, &namespace("en"), vec![id("a")]).await.unwrap();
+    assert_eq!(fetched.records.len(), 1);
+
+    let kept = only(&service, &operator).await;
+    house.clock.advance_ms(WINDOW_MS - 1);
+    assert!(service.purge_deleted(&operator, false).await.unwrap().purged.is_empty());
+    house.clock.advance_ms(1);
+    assert_eq!(service.purge_deleted(&operator, false).await.unwrap().purged, std::slice::from_ref(&kept));
+    assert_eq!(code(service.restore_deleted(&operator, kept.id).await), Some(ErrorCode::NotFound));
+    let report = service.deletion_report(&operator, kept.id).await.unwrap();
+    assert!(report.is_signed_by(&service.deletion_report_key(&operator).await.unwrap()));
+    assert!(
+        report.text.contains("kind: namespace\n") && report.text.contains("key destroyed: ") && report.text.contains("object: "),
+        "{report:?}"
+    );
+    assert_eq!(total().await, 1, "the other one stays");
+}
+
+#[tokio::test]
+async fn records_that_were_deleted_leave_a_report_too() {
+    let (house, service) = house().await;
+    let (me, operator) = (house.editor(&service).await, house.operator());
+    service.create_index(&me, spec("films")).await.unwrap();
+    let films = service.find_index(&me, "films").await.unwrap();
+    service.upsert(&me, &films, &namespace(""), vec![record("a", [1.0, 0.0, 0.0]), record("b", [0.0, 1.0, 0.0])]).await.unwrap();
+    service.purge_deleted_records(&operator).await.unwrap();
+    let before = service.list_deletion_reports(&operator).await.unwrap().len();
+    service.delete(&me, &films, &namespace(""), pinyon_model::DeleteSelector::Ids(vec![id("a")])).await.unwrap();
+    service.purge_deleted_records(&operator).await.unwrap();
+    let reports = service.list_deletion_reports(&operator).await.unwrap();
+    assert_eq!(reports.len(), before + 1);
+    let report = reports.last().unwrap();
+    assert_eq!((report.deleted.kind, report.deleted.name.as_str()), (DeletedKind::Records, "films"));
+    assert!(!report.objects.is_empty() && !report.keys.is_empty(), "{report:?}");
+    assert_eq!(service.stats(&me, &films, None).await.unwrap().total, 1);
+}

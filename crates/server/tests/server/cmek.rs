@@ -39,7 +39,9 @@ impl Stage {
 
     fn serve(home: &Home, kms: &Kms, words: &[&str]) -> Server {
         let own = kms.words();
-        let words: Vec<&str> = own.iter().map(String::as_str).chain(words.iter().copied()).collect();
+        // A key goes only when nothing is under it, what is kept for a window too.
+        let at_once = ["--deletion-window", "0s"];
+        let words: Vec<&str> = own.iter().map(String::as_str).chain(at_once).chain(words.iter().copied()).collect();
         // A development server may ask more often than once a minute.
         home.dev(&words)
     }

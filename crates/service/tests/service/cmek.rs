@@ -444,6 +444,10 @@ async fn deleting_a_key_takes_its_name_and_that_nothing_is_under_it() {
     let told = service.delete_cmek(&me, cmek.id, "main").await.unwrap_err();
     assert_eq!((told.code, told.message.contains("1 indexes")), (ErrorCode::FailedPrecondition, true), "{told}");
     service.delete_index(&ctx, "movies").await.unwrap();
+    let told = service.delete_cmek(&me, cmek.id, "main").await.unwrap_err();
+    assert!(told.message.contains("deleted and not purged"), "it can still be brought back: {told}");
+    at.house.clock.advance_ms(7 * 24 * 60 * 60 * 1_000);
+    service.purge_deleted(&me, false).await.unwrap();
     service.delete_cmek(&me, cmek.id, "main").await.unwrap();
     assert_eq!(code(service.describe_cmek(&me, cmek.id).await), Some(ErrorCode::NotFound));
     assert_eq!(code(service.create_index(&ctx, spec("movies")).await), Some(ErrorCode::FailedPrecondition), "it has no key any more");

@@ -176,5 +176,6 @@ pub(crate) fn whole(tables: &Tables, organization: &Organization) -> Burying {
         organization_id: Some(id),
         project_id: None,
         nouns: nouns.collect(),
+        others: Vec::new(),
     }
 }

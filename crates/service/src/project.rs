@@ -223,6 +223,7 @@ pub(crate) fn plan_whole(tables: &Tables, project: &Project) -> Result<Burying> 
         organization_id: Some(project.organization_id),
         project_id: Some(id),
         nouns: nouns_of(tables, id),
+        others: Vec::new(),
     })
 }
 

@@ -12,6 +12,7 @@ use crate::{
     OpContext, Service,
     authorize::{Action, Named, Place},
     catalog::{Change, Noun, NounId, Tables},
+    user::bury_user,
 };
 
 /// The principal as bindings name it; none for the operator and for Pinyon itself.
@@ -104,11 +105,21 @@ impl Service {
             let result = async {
                 let mut writer = this.catalog().writer().await;
                 this.binding(id)?;
-                let changes = plan_delete(&this.catalog().tables(), &binding, &ctx)?;
-                this.catalog().change(&mut writer, &mut authorized, this.audit(), changes).await
+                let nouns = plan_delete(&this.catalog().tables(), &binding, &ctx)?;
+                let user = match nouns.last() {
+                    Some(NounId::User(id)) => this.catalog().tables().users.get(id).map(|u| u.stored.info.clone()),
+                    _ => None,
+                };
+                match user {
+                    Some(user) => this.bury(&mut writer, &mut authorized, &ctx, bury_user(&user, nouns)).await,
+                    None => {
+                        let changes = nouns.into_iter().map(Change::Delete).collect();
+                        this.catalog().change(&mut writer, &mut authorized, this.audit(), changes).await
+                    }
+                }
             }
             .await;
-            authorized.close(result).await
+            this.deleted(authorized.close(result).await).await
         })
         .await
     }
@@ -214,13 +225,14 @@ fn check_new(tables: &Tables, new: &RoleBinding, now_ms: u64) -> Result<()> {
     Ok(())
 }
 
-fn plan_delete(tables: &Tables, binding: &RoleBinding, ctx: &OpContext) -> Result<Vec<Change>> {
+/// The binding, and the user whose last one it is.
+fn plan_delete(tables: &Tables, binding: &RoleBinding, ctx: &OpContext) -> Result<Vec<NounId>> {
     let removed = BTreeSet::from([binding.id]);
     check_owner_stays(tables, binding.organization_id, &removed, ctx)?;
     let others: Vec<&RoleBinding> = tables.bindings_of(binding.principal).filter(|b| b.id != binding.id).collect();
     let is_member = |b: &&&RoleBinding| b.role.scope() == ResourceType::Organization;
     let loses_membership = binding.role.scope() == ResourceType::Organization && !others.iter().any(|b| is_member(&b));
-    let mut changes = vec![Change::Delete(NounId::RoleBinding(binding.id))];
+    let mut nouns = vec![NounId::RoleBinding(binding.id)];
     match binding.principal {
         PrincipalRef::User(_) if loses_membership && !others.is_empty() => {
             return Err(Error::aborted("This is the user's last role in the organization; take its roles in projects away first"));
@@ -228,10 +240,10 @@ fn plan_delete(tables: &Tables, binding: &RoleBinding, ctx: &OpContext) -> Resul
         PrincipalRef::Invite(_) if loses_membership => {
             return Err(Error::aborted("This is the invite's last role in the organization; delete the invite instead"));
         }
-        PrincipalRef::User(id) if others.is_empty() => changes.push(Change::Delete(NounId::User(id))),
+        PrincipalRef::User(id) if others.is_empty() => nouns.push(NounId::User(id)),
         _ => {}
     }
-    Ok(changes)
+    Ok(nouns)
 }
 
 /// Fails when without these bindings nobody would own the organization. The operator, who can always make an owner, may do so.

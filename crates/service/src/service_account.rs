@@ -143,6 +143,7 @@ impl Service {
                     organization_id: Some(stored.info.organization_id),
                     project_id: None,
                     nouns: bindings.into_iter().map(NounId::RoleBinding).chain([NounId::ServiceAccount(id)]).collect(),
+                    others: Vec::new(),
                 };
                 this.bury(&mut writer, &mut authorized, &ctx, burying).await
             }

@@ -53,15 +53,8 @@ impl Service {
                     check_owner_stays(&tables, user.organization_id, &bindings, &ctx)?;
                     bindings
                 };
-                let burying = Burying {
-                    kind: DeletedKind::User,
-                    of: id.to_string(),
-                    name: user.email.as_str().to_owned(),
-                    organization_id: Some(user.organization_id),
-                    project_id: None,
-                    nouns: bindings.into_iter().map(NounId::RoleBinding).chain([NounId::User(id)]).collect(),
-                };
-                this.bury(&mut writer, &mut authorized, &ctx, burying).await
+                let nouns = bindings.into_iter().map(NounId::RoleBinding).chain([NounId::User(id)]).collect();
+                this.bury(&mut writer, &mut authorized, &ctx, bury_user(&user, nouns)).await
             }
             .await;
             this.deleted(authorized.close(result).await).await
@@ -73,5 +66,18 @@ impl Service {
         let organization = self.organization_of(ctx);
         let found = self.catalog().tables().users.get(&id).map(|u| u.stored.info.clone());
         found.filter(|u| u.organization_id == organization).ok_or_else(|| Error::not_found(format!("There is no user {id}")))
+    }
+}
+
+/// A user with its roles, to be deleted.
+pub(crate) fn bury_user(user: &User, nouns: Vec<NounId>) -> Burying {
+    Burying {
+        kind: DeletedKind::User,
+        of: user.id.to_string(),
+        name: user.email.as_str().to_owned(),
+        organization_id: Some(user.organization_id),
+        project_id: None,
+        nouns,
+        others: Vec::new(),
     }
 }

@@ -204,6 +204,7 @@ impl Service {
                     organization_id: this.catalog().tables().organization_of(key.project_id),
                     project_id: Some(key.project_id),
                     nouns: bindings.into_iter().map(NounId::RoleBinding).chain([NounId::ApiKey(id)]).collect(),
+                    others: Vec::new(),
                 };
                 this.bury(&mut writer, &mut authorized, &ctx, burying).await
             }

@@ -22,7 +22,7 @@ use crate::{
     OpContext, Service,
     audit::actor,
     authorize::{Action, Authorized, Installation},
-    catalog::{CatalogWriter, Noun, NounId, StoredCmek, StoredDeleted},
+    catalog::{CatalogWriter, Change, Noun, NounId, StoredCmek, StoredDeleted},
     descriptor::{Descriptor, Kept},
     organization, private_endpoint, project,
 };
@@ -60,6 +60,8 @@ pub(crate) struct Burying {
     pub(crate) project_id: Option<ProjectId>,
     /// Its nouns: what refers to another comes before it.
     pub(crate) nouns: Vec<NounId>,
+    /// What else changes with it, and is not brought back.
+    pub(crate) others: Vec<Change>,
 }
 
 impl Service {
@@ -72,7 +74,7 @@ impl Service {
         ctx: &OpContext,
         burying: Burying,
     ) -> Result<()> {
-        let Burying { kind, of, name, organization_id, project_id, nouns } = burying;
+        let Burying { kind, of, name, organization_id, project_id, nouns, others } = burying;
         let actor = actor(&ctx.principal);
         let info = Deleted {
             id: DeletedId::from_random(random_bytes()),
@@ -89,7 +91,8 @@ impl Service {
         let kept = Kept { at_ms: info.deleted_at_ms, until_ms: info.kept_until_ms };
         let descriptors = self.descriptors_of(&nouns, kept)?;
         let project_keys = self.project_keys_of(&nouns);
-        let changes = self.catalog().bury(info, nouns)?;
+        let mut changes = others;
+        changes.extend(self.catalog().bury(info, nouns)?);
         self.catalog().change(writer, authorized, self.audit(), changes).await?;
         for key in project_keys {
             // Nobody would notice any more that it was taken away.

@@ -235,6 +235,7 @@ impl Service {
             organization_id,
             project_id: Some(found.project_id()),
             nouns: vec![NounId::Index(found.id())],
+            others: Vec::new(),
         };
         self.bury(&mut writer, authorized, ctx, burying).await
     }

@@ -127,6 +127,7 @@ impl Service {
         let window_ms = self.deletion().window_ms;
         let due_ms = match self.purging().records_due_ms.load(Ordering::Relaxed) {
             // A server that just started has other things to do first.
+            0 if window_ms == 0 => now_ms + RECORDS_EVERY_MS_AT_ONCE,
             0 => now_ms + (window_ms / 4).min(RECORDS_EVERY_MS_AT_ONCE),
             due_ms => due_ms,
         };

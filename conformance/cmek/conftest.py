@@ -84,7 +84,8 @@ class Proxy:
                 outer.asked.append(operation)
                 if outer.change and operation != "AssumeRole":
                     body = json.dumps(outer.change(operation, json.loads(body))).encode()
-                headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "content-length", "connection")}
+                # The host is signed.
+                headers = {k: v for k, v in self.headers.items() if k.lower() not in ("content-length", "connection")}
                 request = urllib.request.Request(outer.upstream + self.path, body, headers, method="POST")
                 try:
                     answer = kit.OPENER.open(request, timeout=30)

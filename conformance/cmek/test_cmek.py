@@ -100,7 +100,8 @@ def test_a_changed_ciphertext_is_another_key(proxied):
 
 def run_changed(server, proxy, status, key_arn=None, role=None):
     project, key = server.project()
-    _, made = server.add(project, key_arn or server.aws.make_key(), role or server.aws.role)
+    added, made = server.add(project, key_arn or server.aws.make_key(), role or server.aws.role)
+    assert added == 201, made
     host, _ = server.index(key)
     proxy.change = flipped
     answered(server, key, host, 403)
@@ -139,7 +140,8 @@ def test_moto_refuses_a_changed_ciphertext_and_another_key(moto):
 def test_kms_is_asked_by_the_number_of_keys(proxied):
     server, proxy = proxied
     project, key = server.project()
-    assert server.add(project, server.aws.make_key(), server.aws.role)[0] == 201
+    added, made = server.add(project, server.aws.make_key(), server.aws.role)
+    assert added == 201, made
     for n in range(20):
         server.index(key, f"index-{n}")
     proxy.asked.clear()

@@ -19,6 +19,7 @@ enum Place {
 /// A kept-alive connection to one place.
 pub(crate) struct Client {
     place: Place,
+    version: &'static str,
     stream: Option<BufReader<Box<dyn Stream>>>,
 }
 
@@ -34,12 +35,17 @@ pub(crate) struct Answer {
 
 impl Client {
     pub(crate) fn new(host: &str) -> Self {
-        Self { place: Place::Host(host.to_owned()), stream: None }
+        Self { place: Place::Host(host.to_owned()), version: "2025-10", stream: None }
     }
 
     /// To the operator's socket of a running server.
     pub(crate) fn operator(data_dir: &Path) -> Self {
-        Self { place: Place::Socket(data_dir.join("pinyon.sock")), stream: None }
+        Self { place: Place::Socket(data_dir.join("pinyon.sock")), version: "2025-10", stream: None }
+    }
+
+    /// With another API date.
+    pub(crate) fn speaking(self, version: &'static str) -> Self {
+        Self { version, ..self }
     }
 
     /// Sends an operator's command.
@@ -63,8 +69,9 @@ impl Client {
         let stream = self.stream.as_mut()?;
         let body = body.map(Value::to_string).unwrap_or_default();
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nApi-Key: crash\r\nX-Pinecone-Api-Version: 2025-10\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nApi-Key: crash\r\nX-Pinecone-Api-Version: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             self.place.host(),
+            self.version,
             body.len()
         );
         stream.get_mut().write_all(&[head.as_bytes(), body.as_bytes()].concat()).ok()?;

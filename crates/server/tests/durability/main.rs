@@ -4,11 +4,15 @@
 mod audit;
 mod canary;
 mod catalog;
+mod cmek;
 mod control;
 mod crash;
 mod flips;
 mod full_disk;
 mod http;
+#[allow(dead_code, reason = "the tests of another program use the rest")]
+#[path = "../server/kms.rs"]
+mod kms;
 mod load;
 mod plaintext;
 mod process;

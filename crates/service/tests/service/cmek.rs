@@ -513,3 +513,103 @@ async fn a_rebuilt_catalog_knows_the_keys_again() -> Result<(), Error> {
     assert_eq!((found.name.as_str(), state.status, state.indexes), ("main", CmekStatus::Ready, 1));
     Ok(())
 }
+
+/// What a query of a namespace finds, by the text of its records; none if it is refused as damaged.
+async fn texts(service: &Service, ctx: &OpContext, index: &IndexRef, name: &str) -> Option<Vec<String>> {
+    match service.query(ctx, index, &namespace(name), query([1.0, 0.0, 0.0])).await {
+        Ok(answer) => {
+            let text = |m: pinyon_model::Match| m.metadata.unwrap().get("from").map(|v| format!("{v:?}")).unwrap();
+            Some(answer.matches.into_iter().map(text).collect())
+        }
+        Err(error) => {
+            assert_eq!(error.code, ErrorCode::DataLoss, "{error}");
+            None
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_sealed_opens_in_no_other_place() {
+    let at = Customers::new();
+    let options = || {
+        let mut options = at.options();
+        (options.engine.memtable_bytes, options.engine.log_bytes) = (8 << 10, 16 << 10);
+        options
+    };
+    let service = at.house.open_with(options()).await.unwrap();
+    let mut places = Vec::new();
+    for n in 1..=2 {
+        let project = at.project(&service, &format!("project-{n}")).await;
+        at.add(&service, project, "main", n).await.unwrap();
+        let index = at.index(&service, project, "movies").await;
+        for name in ["ns-a", "ns-b"] {
+            for round in 0..40 {
+                let from = format!("project-{n} {name}");
+                let mut record = record(&format!("r{round}"), [1.0, 0.0, 0.0]);
+                record.metadata = crate::common::metadata(&[("from", &from), ("filler", &"x".repeat(1_000))]);
+                service.upsert(&at.me(), &index, &namespace(name), vec![record]).await.unwrap();
+            }
+            places.push((project, name));
+        }
+    }
+    close(service).await;
+    let whole = crate::common::files(at.house.path());
+    // Segments, logs, manifests and lists of namespaces, by the folder that they are in.
+    let is_data = |path: &&std::path::PathBuf| path.components().any(|c| c.as_os_str() == "indexes") && !path.ends_with("descriptor");
+    let objects: Vec<_> = whole.keys().filter(is_data).collect();
+    assert!(objects.len() > 12, "{objects:?}");
+    let mut numbers = crate::common::Numbers::new(5);
+    let mut refused = 0;
+    for _ in 0..crate::common::rounds(40) {
+        let (a, b) = (objects[numbers.below(objects.len())], objects[numbers.below(objects.len())]);
+        if whole[a] == whole[b] {
+            continue;
+        }
+        std::fs::write(a, &whole[b]).unwrap();
+        std::fs::write(b, &whole[a]).unwrap();
+        let service = at.house.open_with(options()).await.unwrap();
+        service.refresh_cmeks().await;
+        let mut found = 0;
+        for (n, (project, name)) in places.iter().enumerate() {
+            let ctx = at.in_project(*project);
+            let index = service.find_index(&ctx, "movies").await.unwrap();
+            if let Some(texts) = texts(&service, &ctx, &index, name).await {
+                let own = format!("project-{} {name}", 1 + n / 2);
+                assert!(texts.iter().all(|text| text.contains(&own)), "{own} answered {texts:?} after {a:?} was swapped with {b:?}");
+                found += usize::from(texts.len() == 10);
+            }
+        }
+        assert!(found < places.len(), "{a:?} swapped with {b:?} went unnoticed");
+        refused += 1;
+        close(service).await;
+        crate::common::restore(at.house.path(), &whole);
+    }
+    println!("{refused} swaps of two stored files, all refused");
+}
+
+#[tokio::test]
+async fn ten_thousand_namespaces_are_wrapped_anew_by_their_indexes() {
+    let at = Customers::new();
+    let service = at.open().await;
+    let project = at.project(&service, "sealed").await;
+    let cmek = at.add(&service, project, "main", 1).await.unwrap();
+    let (namespaces, indexes) = (crate::common::rounds(200), 10);
+    for n in 0..indexes {
+        let index = at.index(&service, project, &format!("index-{n}")).await;
+        for at_once in (0..namespaces / indexes).collect::<Vec<_>>().chunks(100) {
+            let made = at_once.iter().map(|m| service.create_namespace(&at.house.operator(), &index, namespace(&format!("ns-{m}")), None));
+            for made in made.collect::<Vec<_>>() {
+                made.await.unwrap();
+            }
+        }
+    }
+    at.keys.asked();
+    let begin = std::time::Instant::now();
+    service.replace_cmek(&at.me(), cmek.id, aws_key(2)).await.unwrap();
+    at.pass(&service, 0).await;
+    let state = at.state(&service, cmek.id).await;
+    assert_eq!((state.replacement, state.indexes), (None, indexes as u64));
+    let asked = at.keys.asked();
+    println!("{namespaces} namespaces in {indexes} indexes: replaced in {:?}, with {asked} calls of the provider", begin.elapsed());
+    assert_eq!(asked, 2, "one to seal, one to open");
+}

@@ -150,9 +150,20 @@ impl Shared {
     }
 }
 
+/// An object is named by its id, unless it has a fixed name. One under another's name is not what was written there.
+fn check_name(header: &Header, name: &str) -> Result<()> {
+    let own = name.rsplit('/').next().unwrap_or(name);
+    let is_id = own.len() == 32 && own.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if is_id && own != header.id.hex() {
+        return Err(StorageError::damaged(name, format!("it is the object {}", header.id.hex())));
+    }
+    Ok(())
+}
+
 async fn read_header(blobs: &dyn BlobStore, name: &str, size: u64) -> Result<(Header, Layout)> {
     let head = blobs.get_range(name, 0..size.min(HEADER as u64)).await?;
     let header = Header::decode(&head, name)?;
+    check_name(&header, name)?;
     let layout = Layout::of(&header, size, name)?;
     Ok((header, layout))
 }

@@ -277,3 +277,22 @@ fn no_plaintext_is_stored() {
         assert!(!bytes.windows(8).any(|w| w == &plant[..8]));
     });
 }
+
+#[test]
+fn an_object_under_anothers_name_is_refused() {
+    run(async {
+        let bed = Bed::new();
+        let (a, b) = (bed.write(b"one", &[3], ChunkSize::KIB_64).await, bed.write(b"two", &[3], ChunkSize::KIB_64).await);
+        let (bytes, _) = bed.memory.get(&b.name).await.unwrap();
+        bed.memory.put(&a.name, bytes.clone(), PutMode::Overwrite, Purpose::Data).await.unwrap();
+        for refused in [bed.open(&a).await.map(drop), bed.store.scrub(&a.name).await.map(drop)] {
+            assert!(refused.unwrap_err().is_damage());
+        }
+        // In another folder, under its own name, it is what it was; and a fixed name says nothing of ids.
+        let elsewhere = b.name.replace("dir/", "elsewhere/");
+        for name in [elsewhere.as_str(), "dir/manifest-1"] {
+            bed.memory.put(name, bytes.clone(), PutMode::Overwrite, Purpose::Data).await.unwrap();
+            assert_eq!(&bed.store.open(name, KIND, &bed.key).await.unwrap().read_all().await.unwrap()[..], b"two");
+        }
+    });
+}

@@ -208,7 +208,9 @@ async fn what_is_another_namespaces_is_refused() {
     let foreign: Vec<_> =
         names(&theirs).into_iter().filter(|name| !own.contains(name) && !name.to_string_lossy().starts_with("log-")).collect();
     assert!(foreign.iter().any(|name| name.to_string_lossy().starts_with("manifest-")), "{foreign:?}");
-    foreign.iter().for_each(|name| drop(std::fs::copy(theirs.join(name), copy.join(name)).unwrap()));
+    for name in &foreign {
+        std::fs::copy(theirs.join(name), copy.join(name)).unwrap();
+    }
     let engine = home.open().await;
     let error = contents(&engine.index(TARGET, dense(2, Metric::Dotproduct)), &ns).await.unwrap_err();
     assert!(error.message.contains("another namespace's"), "{error}");

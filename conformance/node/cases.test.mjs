@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, after } from 'node:test';
 import { check } from '../check.mjs';
+import './backups.mjs';
 import { anyKey, client, closeTo, impatient, major, pc, refused, serverless, unique, withIndex } from './sdk.mjs';
 
 let dense, dot, sparse;
@@ -114,7 +115,7 @@ check('a bad name is refused and the answer says what is allowed', () =>
 );
 
 check('an unknown source collection is refused', () =>
-  refused([400, 501], () =>
+  refused(400, () =>
     impatient.createIndex({ name: unique('none'), dimension: 2, metric: 'cosine', spec: { pod: { environment: 'us-east1-gcp', podType: 'p1.x1', pods: 1, sourceCollection: 'non-existent-collection' } } }),
     { byClient: true },
   ),
@@ -415,48 +416,11 @@ for (const name of ['it docs/xxxx', 'a b', '100%25', 'q?x=y&z#f', 'plus+plus']) 
 
 // --- what is not built yet
 
-const ID = '8f4a3a2e-1111-4222-8333-444455556666';
-check('collections, backups and integrated indexes answer 501', async () => {
-  const index = shared[0];
+check('integrated indexes answer 501', async () => {
   const embed = { model: 'multilingual-e5-large', fieldMap: { text: 'body' } };
-  const calls = [
-    () => impatient.describeCollection('none'),
-    () => impatient.deleteCollection('none'),
-    () => impatient.createBackup({ indexName: index, name: 'nightly' }),
-    () => impatient.listBackups({ indexName: index }),
-    () => impatient.describeBackup(ID),
-    () => impatient.deleteBackup(ID),
-    () => impatient.createIndexFromBackup({ backupId: ID, name: unique('none') }),
-    () => impatient.listRestoreJobs({}),
-    () => impatient.describeRestoreJob(ID),
-    () => impatient.createIndexForModel({ name: unique('none'), cloud: 'aws', region: 'us-east-1', embed }),
-  ];
-  if (major >= 9) {
-    const schedule = { name: 'nightly', schedule: { type: 'time-based', frequency: 'daily' }, retention: { expireAfterDays: 7 } };
-    calls.push(
-      () => impatient.indexes.createForModel({ name: unique('none'), cloud: 'aws', region: 'us-east-1', embed }),
-      () => impatient.collections.describe('none'),
-      () => impatient.collections.delete('none'),
-      () => impatient.backups.create(index, { name: 'nightly' }),
-      () => impatient.backups.listByIndex(index),
-      () => impatient.backups.describe(ID),
-      () => impatient.backups.delete(ID),
-      () => impatient.backups.createIndex(ID, { name: unique('none') }),
-      () => impatient.restoreJobs.list(),
-      () => impatient.restoreJobs.describe(ID),
-      () => impatient.backupSchedules.create(index, schedule),
-      () => impatient.backupSchedules.list(index),
-      () => impatient.backupSchedules.describe(ID),
-      () => impatient.backupSchedules.update(ID, { enabled: false }),
-      () => impatient.backupSchedules.delete(ID),
-      () => impatient.backupSchedules.history(ID),
-    );
-    await refused([400, 501], () => impatient.collections.create({ name: unique('none'), source: index }));
-  }
-  for (const call of calls) await refused(501, call);
-  // None can be made, so there is none.
-  assert.deepEqual((await impatient.listCollections()).collections ?? [], []);
-  await refused([400, 501], () => impatient.createCollection({ name: unique('none'), source: index }));
+  const options = () => ({ name: unique('none'), cloud: 'aws', region: 'us-east-1', embed });
+  await refused(501, () => impatient.createIndexForModel(options()));
+  if (major >= 9) await refused(501, () => impatient.indexes.createForModel(options()));
 });
 
 check('records, imports and documents answer 501', async () => {

@@ -34,7 +34,8 @@ host_from = "describe"
 # Names that are public in Python but are no operation of the API: hooks of the SDK itself, and LangChain's, which always raise.
 NOT_OPERATIONS = {"load_plugins", "from_documents", "from_texts", "grpc_server_on", "close", "EmbedModel", "RerankModel"}
 # Attributes that lead to more operations of the index control plane and the data plane.
-SUB_NAMESPACES = {"Pinecone": ["indexes", "db.index"], "Index": ["documents"]}
+BACKUPS = ["backups", "restore_jobs", "backup_schedules", "collections", "db.backup", "db.restore_job", "db.collection"]
+SUB_NAMESPACES = {"Pinecone": ["indexes", "db.index", *BACKUPS], "Index": ["documents"]}
 
 called = set()
 

@@ -5,55 +5,6 @@ import sdk
 from sdk import refused, unique
 
 @pytest.mark.rest
-def test_collections(pc):
-    # None can be made, so there is none.
-    assert len(list(pc.list_collections())) == 0
-    with refused(501):
-        pc.describe_collection("none")
-    with refused(501):
-        pc.delete_collection("none")
-
-
-@pytest.mark.rest
-def test_creating_a_collection(pc, dense_name):
-    with refused((400, 501)):
-        pc.create_collection(unique("col"), dense_name)
-
-
-@pytest.mark.rest
-def test_backups(pc, dense_name):
-    backup = "8f4a3a2e-1111-4222-8333-444455556666"
-    with refused(501):
-        pc.create_backup(index_name=dense_name, backup_name="nightly")
-    with refused(501):
-        pc.list_backups(index_name=dense_name)
-    assert len(list(pc.list_backups())) == 0
-    with refused(501):
-        pc.describe_backup(backup_id=backup)
-    with refused(501):
-        pc.delete_backup(backup_id=backup)
-    with refused(501):
-        pc.create_index_from_backup(name=unique("restored"), backup_id=backup)
-    with refused(501):
-        pc.list_restore_jobs()
-    with refused(501):
-        pc.describe_restore_job(job_id=backup)
-
-
-@pytest.mark.rest
-def test_backups_through_the_index_namespace(pc, dense_name):
-    if sdk.VERSION < (10, 0):
-        pytest.skip("not in this version")
-    backup = "8f4a3a2e-1111-4222-8333-444455556666"
-    with refused(501):
-        pc.indexes.create_backup(index_name=dense_name, name="nightly")
-    with refused(501):
-        list(pc.indexes.list_backups(index_name=dense_name))
-    with refused(501):
-        pc.indexes.describe_backup(backup_id=backup)
-
-
-@pytest.mark.rest
 def test_integrated_indexes(pc):
     name = unique("model")
     embed = {"model": "multilingual-e5-large", "field_map": {"text": "body"}}
@@ -65,8 +16,6 @@ def test_integrated_indexes(pc):
     elif sdk.VERSION < (9, 0):
         with refused(501):
             pc.db.index.create_for_model(name=name, cloud="aws", region="us-east-1", embed=embed)
-        with refused(501):
-            pc.db.index.create_from_backup(name=name, backup_id="8f4a3a2e-1111-4222-8333-444455556666")
     assert not pc.has_index(name)
 
 

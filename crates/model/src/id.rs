@@ -71,7 +71,7 @@ ids! {
     InviteId,
     /// One grant of a role.
     RoleBindingId,
-    /// A backup of an index.
+    /// A backup of an index, or a collection.
     BackupId,
     /// A private endpoint of a project; the cloud has an id of its own for it.
     PrivateEndpointId,
@@ -79,6 +79,10 @@ ids! {
     CmekId,
     /// Something that was deleted and is kept.
     DeletedId,
+    /// A restore of a backup into a new index.
+    RestoreJobId,
+    /// A backup schedule of an index.
+    BackupScheduleId,
     /// A stored object (a segment, a manifest, a log file): random, also the object's name.
     ObjectId,
 }

@@ -1,8 +1,10 @@
 use std::{borrow::Borrow, collections::BTreeMap, fmt};
 
 use crate::{
-    CmekId, Deployment, Error, IndexId, MetadataSchema, ProjectId, ReadCapacity, ReadCapacityChange, Result, Tags,
-    limits::{DIMENSION_MAX, FIELD_DESCRIPTION_LEN_MAX, INDEX_NAME_LEN_MAX},
+    BackupId, CmekId, CollectionName, Deployment, Error, IndexId, MetadataSchema, ProjectId, ReadCapacity, ReadCapacityChange, Result,
+    Tags,
+    limits::{DIMENSION_MAX, FIELD_DESCRIPTION_LEN_MAX},
+    name::resource_name,
 };
 
 /// An index's name: 1 to 45 of `a-z`, `0-9` and `-`, starting and ending with a letter or digit. Unique in its project.
@@ -12,17 +14,7 @@ pub struct IndexName(Box<str>);
 impl IndexName {
     /// Checks the text.
     pub fn new(text: &str) -> Result<Self> {
-        let bytes = text.as_bytes();
-        if bytes.is_empty() || bytes.len() > INDEX_NAME_LEN_MAX {
-            return Err(Error::invalid(format!("Index name must be 1 to {INDEX_NAME_LEN_MAX} characters long, but has {}", bytes.len())));
-        }
-        let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        if !bytes.iter().all(|&b| alphanumeric(b) || b == b'-') || !alphanumeric(bytes[0]) || !alphanumeric(bytes[bytes.len() - 1]) {
-            return Err(Error::invalid(
-                "Name must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character",
-            ));
-        }
-        Ok(Self(text.into()))
+        resource_name("Index", text).map(Self)
     }
     /// The text.
     pub fn as_str(&self) -> &str {
@@ -265,8 +257,10 @@ impl IndexSchema {
 /// What an index is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IndexState {
-    /// Being made.
+    /// Being made: its records are being brought back.
     Initializing,
+    /// Its records could not be brought back. It can be deleted.
+    InitializationFailed,
     /// Serving: the next request succeeds.
     Ready,
     /// Being deleted.
@@ -281,6 +275,15 @@ pub enum DeletionProtection {
     Disabled,
     /// It cannot.
     Enabled,
+}
+
+/// What an index was made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IndexSource {
+    /// A backup.
+    Backup(BackupId),
+    /// A collection, by the name it had.
+    Collection(CollectionName),
 }
 
 /// An index as the control plane describes it.
@@ -308,6 +311,8 @@ pub struct Index {
     pub state: IndexState,
     /// The TCP port it is served on when indexes have a port each.
     pub port: Option<u16>,
+    /// What it was made from, when not from nothing.
+    pub source: Option<IndexSource>,
 }
 
 /// What a caller asks for when creating an index. Without a name, one is made up.
@@ -327,6 +332,8 @@ pub struct IndexSpec {
     pub tags: Tags,
     /// The customer-managed key to put it under.
     pub cmek_id: Option<CmekId>,
+    /// The collection whose records it is to begin with, as the caller called it.
+    pub source_collection: Option<String>,
 }
 
 /// What a caller changes of an index; what is `None` stays.

@@ -6,7 +6,11 @@
 mod api_key;
 mod audit_event;
 mod audit_sink;
+mod backup;
+mod backup_schedule;
+mod calendar;
 mod cmek;
+mod collection;
 mod deleted;
 mod deployment;
 mod email;
@@ -31,6 +35,7 @@ mod project_access;
 mod query;
 mod recall;
 mod record;
+mod restore_job;
 mod restrictions;
 mod role;
 mod role_binding;
@@ -43,7 +48,11 @@ mod vector;
 pub use api_key::{ApiKey, ApiKeyChange, PreviousSecret};
 pub use audit_event::{AuditActor, AuditEvent, AuditOutcome};
 pub use audit_sink::{AuditSink, AuditSinkSettings, AuditSinkState, AwsRegion, BucketPath, DeliveryInterval, ExternalId, RoleArn};
+pub use backup::{Backup, BackupCounts, BackupKind, BackupStatus, NewBackup, NewRestore};
+pub use backup_schedule::{BackupFrequency, BackupSchedule, BackupScheduleChange, NewBackupSchedule, PlannedRun};
+pub use calendar::{civil, compact_utc, days_since_1970};
 pub use cmek::{AwsKmsKey, Cmek, CmekReplacement, CmekState, CmekStatus, CustomerKey, KmsKeyArn, NewCmek};
+pub use collection::{Collection, CollectionName, CollectionState, NewCollection};
 pub use deleted::{Deleted, DeletedKind, DeletionReport};
 pub use deployment::{DedicatedCapacity, Deployment, ReadCapacity, ReadCapacityChange};
 pub use email::Email;
@@ -51,12 +60,12 @@ pub use error::{Error, ErrorCode, Result};
 pub use explain::{Explain, SearchPlan, SegmentExplain};
 pub use filter::{Condition, Filter, Scalar};
 pub use id::{
-    ApiKeyId, BackupId, CmekId, DeletedId, IndexId, InviteId, NamespaceId, ObjectId, OrganizationId, PrivateEndpointId, ProjectId,
-    RoleBindingId, ServiceAccountId, UserId,
+    ApiKeyId, BackupId, BackupScheduleId, CmekId, DeletedId, IndexId, InviteId, NamespaceId, ObjectId, OrganizationId, PrivateEndpointId,
+    ProjectId, RestoreJobId, RoleBindingId, ServiceAccountId, UserId,
 };
 pub use index::{
-    DeletionProtection, Dimension, Index, IndexChange, IndexName, IndexSchema, IndexSpec, IndexState, Metric, SchemaField, VectorShape,
-    VectorType,
+    DeletionProtection, Dimension, Index, IndexChange, IndexName, IndexSchema, IndexSource, IndexSpec, IndexState, Metric, SchemaField,
+    VectorShape, VectorType,
 };
 pub use invite::{Invite, InviteStatus, NewInvite};
 pub use metadata::{Metadata, MetadataValue};
@@ -72,6 +81,7 @@ pub use project_access::ProjectAccess;
 pub use query::{DeleteSelector, ListPage, Match, Query, QueryTarget, TopK, Update, UpdateTarget, Usage};
 pub use recall::{IndexRecall, NamespaceRecall, RECALL_TARGET, Recall};
 pub use record::{Lsn, Record, RecordId};
+pub use restore_job::{RestoreJob, RestoreStatus};
 pub use restrictions::{Restrictions, RestrictionsChange};
 pub use role::Role;
 pub use role_binding::{NewRoleBinding, RoleBinding, RoleBindingFilter, RoleGrant};

@@ -31,8 +31,16 @@ pub const FILTER_DEPTH_MAX: usize = 32;
 pub const FILTER_NODES_MAX: usize = 4_096;
 /// Fields of one metadata schema.
 pub const METADATA_SCHEMA_FIELDS_MAX: usize = 50;
-/// Bytes of an index name.
-pub const INDEX_NAME_LEN_MAX: usize = 45;
+/// Bytes of the name of an index, a collection or a backup.
+pub const RESOURCE_NAME_LEN_MAX: usize = 45;
+/// Characters of a backup's name in the dates before 2026-07, which have no rule for it.
+pub const BACKUP_NAME_LEN_MAX: usize = 512;
+/// Characters of a backup's description.
+pub const BACKUP_DESCRIPTION_LEN_MAX: usize = 2_048;
+/// Characters of a backup schedule's name.
+pub const BACKUP_SCHEDULE_NAME_LEN_MAX: usize = 80;
+/// Days for which a schedule may have its backups kept: ten years.
+pub const BACKUP_RETENTION_DAYS_MAX: u32 = 3_650;
 /// Tags of one index.
 pub const TAGS_MAX: usize = 20;
 /// Bytes of a tag's key.

@@ -180,6 +180,7 @@ mod tests {
             cmek_id: None,
             state: IndexState::Ready,
             port,
+            source: None,
         }
     }
 

@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use pinyon_engine::{Clock, Engine};
-use pinyon_model::{Error, ErrorCode, IndexId, Recall, Result};
+use pinyon_model::{BackupId, Error, ErrorCode, IndexId, IndexState, Recall, Result};
 use pinyon_storage::StorageError;
 
 use crate::{
-    OpContext, Service, ServiceOptions, api_key,
+    IndexRef, OpContext, Service, ServiceOptions, api_key,
     audit::{self, Audit},
     authorize::{Action, Installation},
+    backup::{self, BackupDescriptor},
     catalog::{self, Catalog},
     descriptor::{self, Descriptor},
     rates::{self, MonthlyUsage},
@@ -99,6 +100,18 @@ impl CheckReport {
         }
     }
 
+    /// Of a backup that is whole, the descriptor must be readable and be of that backup.
+    async fn look_at_backup_descriptors(&mut self, store: &Store, backups: Vec<BackupId>) {
+        for id in backups {
+            // A locked one is counted by the engine.
+            if let Err(error) = BackupDescriptor::read(store, id).await
+                && !matches!(error, StorageError::KeyLocked { .. })
+            {
+                self.damaged(backup::descriptor_name(id), error);
+            }
+        }
+    }
+
     async fn look_at_usage(&mut self, store: &Store) {
         if let Err(error) = MonthlyUsage::read(store).await {
             self.damaged(rates::OBJECT, error);
@@ -119,7 +132,7 @@ impl CheckReport {
     }
 
     /// Of an index that the catalog knows, the descriptor must be readable and be of that index.
-    async fn look_at_descriptors(&mut self, store: &Store, indexes: impl Iterator<Item = IndexId>) {
+    async fn look_at_descriptors(&mut self, store: &Store, indexes: Vec<IndexId>) {
         for id in indexes {
             // A locked one is counted by the engine.
             if let Err(error) = Descriptor::read(store, id).await
@@ -144,7 +157,8 @@ impl Service {
         report.look_at_audit(self.audit()).await;
         report.look_at_key_use(self.store()).await;
         let indexes = names(self.catalog());
-        report.look_at_descriptors(self.store(), indexes.keys().copied()).await;
+        report.look_at_descriptors(self.store(), stored_indexes(self.catalog())).await;
+        report.look_at_backup_descriptors(self.store(), whole_backups(self.catalog())).await;
         report.look_at_engine(self.engine(), &indexes).await;
         authorized.close(Ok(report)).await
     }
@@ -178,8 +192,10 @@ impl Service {
                     report.damaged(file, error);
                 }
                 indexes = names(&catalog);
+                let (stored, backups) = (stored_indexes(&catalog), whole_backups(&catalog));
                 catalog.close().await;
-                report.look_at_descriptors(&store, indexes.keys().copied()).await;
+                report.look_at_descriptors(&store, stored).await;
+                report.look_at_backup_descriptors(&store, backups).await;
             }
         }
         let keys = Arc::clone(store.keys());
@@ -193,6 +209,17 @@ impl Service {
 /// What the indexes are called.
 fn names(catalog: &Catalog) -> BTreeMap<IndexId, String> {
     catalog.tables().indexes.iter().map(|(id, index)| (*id, index.name().to_string())).collect()
+}
+
+/// The indexes that have a folder: one that could not be restored has none.
+fn stored_indexes(catalog: &Catalog) -> Vec<IndexId> {
+    let has_folder = |i: &&IndexRef| i.stored().index.state != IndexState::InitializationFailed;
+    catalog.tables().indexes.values().filter(has_folder).map(IndexRef::id).collect()
+}
+
+/// The backups that are ready.
+fn whole_backups(catalog: &Catalog) -> Vec<BackupId> {
+    catalog.tables().backups.values().filter(|b| b.status.counts().is_some()).map(|b| b.id).collect()
 }
 
 /// The catalog, verified; none in a directory that was never used.

@@ -8,6 +8,7 @@ use pinyon_model::{IndexId, OrganizationId, Result};
 use pinyon_storage::{DataKey, KeyAbove, ObjectKind, Purpose, PutMode, StorageError};
 
 use crate::{
+    catalog::ROW_FORMAT,
     codec::{Reader, Writer},
     index::StoredIndex,
     store::Store,
@@ -62,7 +63,7 @@ impl Descriptor {
             FORMAT_OLDEST => (0, None),
             _ => (r.u64()?, r.option(|r| Ok(Kept { at_ms: r.u64()?, until_ms: r.u64()? }))?),
         };
-        let stored = StoredIndex::read(&mut r, format >= 2)?;
+        let stored = StoredIndex::read(&mut r, if format == FORMAT_OLDEST { 3 } else { ROW_FORMAT })?;
         r.end()?;
         Ok(Self { stored, organization_id, project_name, deleted, since_ms })
     }

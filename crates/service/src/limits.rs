@@ -27,6 +27,10 @@ pub struct Limits {
     pub serverless_indexes_per_project: Option<u32>,
     /// Pod indexes of a project; Pinecone counts pods by plan.
     pub pod_indexes_per_project: Option<u32>,
+    /// Backups of a project.
+    pub backups_per_project: Option<u32>,
+    /// Collections of a project.
+    pub collections_per_project: Option<u32>,
     /// API keys of a project; Pinecone publishes no number.
     pub api_keys_per_project: Option<u32>,
     /// Namespaces of an index.
@@ -42,6 +46,8 @@ pub(crate) struct Quotas {
     pub(crate) users_per_organization: u32,
     pub(crate) serverless_indexes_per_project: u32,
     pub(crate) pod_indexes_per_project: u32,
+    pub(crate) backups_per_project: u32,
+    pub(crate) collections_per_project: u32,
     pub(crate) api_keys_per_project: u32,
     pub(crate) namespaces_per_index: u32,
 }
@@ -52,6 +58,8 @@ const ENTERPRISE: Quotas = Quotas {
     users_per_organization: u32::MAX,
     serverless_indexes_per_project: 200,
     pod_indexes_per_project: 200,
+    backups_per_project: 1_000,
+    collections_per_project: 100,
     api_keys_per_project: 1_000,
     namespaces_per_index: 100_000,
 };
@@ -62,12 +70,13 @@ impl Limits {
         let base = match (self.preset, plan) {
             (LimitPreset::None, _) | (LimitPreset::Pinecone, Plan::Enterprise | Plan::Dedicated) => ENTERPRISE,
             (LimitPreset::Pinecone, Plan::Standard) => {
-                Quotas { projects_per_organization: 20, serverless_indexes_per_project: 20, ..ENTERPRISE }
+                Quotas { projects_per_organization: 20, serverless_indexes_per_project: 20, backups_per_project: 500, ..ENTERPRISE }
             }
             (LimitPreset::Pinecone, Plan::Free) => Quotas {
                 projects_per_organization: 1,
                 users_per_organization: 2,
                 serverless_indexes_per_project: 5,
+                backups_per_project: 0,
                 namespaces_per_index: 100,
                 ..ENTERPRISE
             },
@@ -77,6 +86,8 @@ impl Limits {
             users_per_organization: self.users_per_organization.unwrap_or(base.users_per_organization),
             serverless_indexes_per_project: self.serverless_indexes_per_project.unwrap_or(base.serverless_indexes_per_project),
             pod_indexes_per_project: self.pod_indexes_per_project.unwrap_or(base.pod_indexes_per_project),
+            backups_per_project: self.backups_per_project.unwrap_or(base.backups_per_project),
+            collections_per_project: self.collections_per_project.unwrap_or(base.collections_per_project),
             api_keys_per_project: self.api_keys_per_project.unwrap_or(base.api_keys_per_project),
             namespaces_per_index: self.namespaces_per_index.unwrap_or(base.namespaces_per_index),
         }
@@ -105,6 +116,7 @@ mod tests {
         assert_eq!(plans.map(|p| pinecone.quotas(p).serverless_indexes_per_project), [5, 20, 200, 200]);
         assert_eq!(plans.map(|p| pinecone.quotas(p).namespaces_per_index), [100, 100_000, 100_000, 100_000]);
         assert_eq!(plans.map(|p| pinecone.quotas(p).users_per_organization), [2, u32::MAX, u32::MAX, u32::MAX]);
+        assert_eq!(plans.map(|p| pinecone.quotas(p).backups_per_project), [0, 500, 1_000, 1_000]);
         let monthly = RateLimit::OrganizationMonthlyReadUnits;
         assert_eq!(plans.map(|p| pinecone.rate(monthly, p)), [Some(1_000_000), None, None, None]);
         let mut set = pinecone.clone();

@@ -18,6 +18,8 @@ impl Action {
     const fn cost(self) -> Cost {
         match self {
             Action::CreateIndex | Action::ConfigureIndex | Action::Unbuilt(Permission::Inference) => Cost::Making,
+            Action::CreateBackup | Action::CreateIndexFromBackup | Action::CreateCollection => Cost::Making,
+            Action::CreateBackupSchedule | Action::UpdateBackupSchedule => Cost::Making,
             Action::Upsert | Action::Update | Action::CreateNamespace | Action::Unbuilt(Permission::DataWrite) => Cost::Writing,
             Action::Query | Action::Explain | Action::Fetch | Action::FetchByMetadata | Action::ListRecords => Cost::Reading,
             Action::Unbuilt(Permission::DataRead) => Cost::Reading,

@@ -206,6 +206,10 @@ fn plan_delete(tables: &Tables, id: ProjectId) -> Result<Burying> {
     if indexes > 0 {
         return precondition(format!("The project has {indexes} indexes; delete them first"));
     }
+    let backups = tables.backups_of(id).count();
+    if backups > 0 {
+        return precondition(format!("The project has {backups} backups and collections; delete them first"));
+    }
     plan_whole(tables, project)
 }
 
@@ -235,5 +239,10 @@ pub(crate) fn nouns_of(tables: &Tables, id: ProjectId) -> Vec<NounId> {
     let endpoints = tables.endpoints_of(id).iter().map(|e| NounId::PrivateEndpoint(e.id));
     let cmeks = tables.cmeks_of(id).map(|c| NounId::Cmek(c.info.id));
     let indexes = tables.indexes_of(id).map(|i| NounId::Index(i.id()));
-    bindings.chain(cmeks).chain(keys.into_iter().map(NounId::ApiKey)).chain(endpoints).chain(indexes).chain([NounId::Project(id)]).collect()
+    let backups = tables.backups_of(id).map(|b| NounId::Backup(b.id));
+    let jobs = tables.restore_jobs.values().filter(|j| j.info.project_id == id).map(|j| NounId::RestoreJob(j.info.id));
+    let schedules = tables.backup_schedules.values().filter(|s| s.project_id == id).map(|s| NounId::BackupSchedule(s.id));
+    let keys = keys.into_iter().map(NounId::ApiKey);
+    let own = bindings.chain(cmeks).chain(keys).chain(endpoints).chain(schedules).chain(jobs).chain(backups).chain(indexes);
+    own.chain([NounId::Project(id)]).collect()
 }

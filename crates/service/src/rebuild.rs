@@ -8,8 +8,8 @@ use std::{
 
 use pinyon_engine::Clock;
 use pinyon_model::{
-    AuditEvent, AuditOutcome, Deleted, DeletedId, DeletedKind, Error, ErrorCode, IndexId, IndexName, Organization, OrganizationId,
-    Principal, Project, ProjectId, Result, Role,
+    AuditEvent, AuditOutcome, BackupId, BackupStatus, Deleted, DeletedId, DeletedKind, Error, ErrorCode, IndexId, IndexName, IndexState,
+    Organization, OrganizationId, Principal, Project, ProjectId, Result, Role,
 };
 use pinyon_storage::{Purpose, PutMode, StorageError, random_bytes};
 
@@ -17,6 +17,7 @@ use crate::{
     CreatedApiKey, DamagedFile, NewApiKey, OpContext, Service, ServiceOptions,
     audit::{self, Audit},
     authorize::{Action, Authorized, Installation},
+    backup::{self, BackupDescriptor, counts},
     catalog::{self, Catalog, Change, Defaults, Noun},
     descriptor::{self, Descriptor, Kept},
     service::new_owners,
@@ -24,13 +25,15 @@ use crate::{
 };
 
 /// A folder that no row speaks of is left alone for so long: its catalog may have been lost, and may be rebuilt.
-const ORPHAN_KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
+pub(crate) const ORPHAN_KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// What the catalog's rebuild brought back.
 #[derive(Debug, Clone, Default)]
 pub struct RebuildReport {
     /// The indexes that are served again, with their projects.
     pub indexes: Vec<(ProjectId, IndexName)>,
+    /// The backups and collections that are known again.
+    pub backups: Vec<BackupId>,
     /// The folders that could not be brought back, and why.
     pub unreadable: Vec<DamagedFile>,
     /// What is lost, one line each.
@@ -105,8 +108,10 @@ impl Service {
     async fn rebuild_authorized(&self, authorized: &mut Authorized<Installation>, report: &mut RebuildReport, now_ms: u64) -> Result<()> {
         let (mut found, kept) = self.find_descriptors(report).await?;
         self.settle_names(&mut found, report).await?;
+        let backups = self.find_backups(&found, report, now_ms).await?;
+        let owners: Vec<Owner> = found.iter().map(Owner::of_index).chain(backups.iter().map(Owner::of_backup)).collect();
         let mut changes = Vec::new();
-        let defaults = put_owners(&found, &mut changes, now_ms);
+        let defaults = put_owners(&owners, &mut changes, now_ms);
         let mut ports = HashSet::new();
         for descriptor in &found {
             let mut stored = descriptor.stored.clone();
@@ -119,6 +124,8 @@ impl Service {
             changes.push(Change::Put(Noun::Index(stored)));
         }
         changes.extend(kept.into_iter().map(|(descriptor, kept)| Change::Put(self.kept_noun(descriptor, kept))));
+        report.backups.extend(backups.iter().map(|d| d.backup.id));
+        changes.extend(backups.into_iter().map(|d| Change::Put(Noun::Backup(d.backup))));
         let projects: Vec<Project> =
             changes.iter().filter_map(|c| if let Change::Put(Noun::Project(p)) = c { Some(p.clone()) } else { None }).collect();
         for cmek in self.kept_cmeks() {
@@ -143,10 +150,50 @@ impl Service {
             .push("Every API key, service account, user, invite and role that was made before, deleted ones that were kept too".to_owned());
         report.lost.push("Private endpoints, and from where projects may be reached: each is open until that is set again".to_owned());
         report.lost.push(
-            "The name of the organization, projects that had no index, and that a project must be encrypted with a customer-managed key"
+            "The name of the organization, projects that had no index and no backup, and that a project must be encrypted with a customer-managed key"
                 .to_owned(),
         );
+        report
+            .lost
+            .push("Backup schedules, and restores: what these backups were taken by, and until when they were to be kept".to_owned());
         Ok(())
+    }
+
+    /// What the folders of all backups say, with how they stand; deleted ones are left out.
+    async fn find_backups(&self, indexes: &[Descriptor], report: &mut RebuildReport, now_ms: u64) -> Result<Vec<BackupDescriptor>> {
+        let deleted = self.backups_in_audit("delete").await?;
+        let mut found = Vec::new();
+        let mut collections = HashSet::new();
+        for id in self.engine().backups().await? {
+            if deleted.contains(&id) {
+                continue;
+            }
+            let summary = match BackupDescriptor::read(self.store(), id).await {
+                Ok(descriptor) => self.engine().describe_backup(id).await.map(|summary| (descriptor, counts(&summary))),
+                Err(StorageError::KeyMissing { .. }) => continue,
+                Err(error) => Err(error.into()),
+            };
+            match summary {
+                Ok((mut descriptor, counts)) => {
+                    let backup = &mut descriptor.backup;
+                    backup.status = BackupStatus::Ready(counts);
+                    // The schedules are lost: nobody but a person says now when it may go.
+                    (backup.schedule_id, backup.expires_at_ms) = (None, None);
+                    if !indexes.iter().any(|d| d.stored.index.id == backup.source_index_id) {
+                        backup.source_index_deleted_at_ms = Some(now_ms);
+                    }
+                    if backup.is_collection() && !collections.insert((backup.project_id, backup.name().map(str::to_owned))) {
+                        let what = "another collection has its name".to_owned();
+                        report.unreadable.push(DamagedFile { file: backup::descriptor_name(id), what });
+                        continue;
+                    }
+                    found.push(descriptor);
+                }
+                Err(error) => report.unreadable.push(DamagedFile { file: backup::descriptor_name(id), what: error.to_string() }),
+            }
+        }
+        found.sort_by_key(|d| (d.backup.created_at_ms, d.backup.id));
+        Ok(found)
     }
 
     /// What the folders of all indexes say, oldest first; and of those that were deleted and are kept, until when.
@@ -157,7 +204,11 @@ impl Service {
             match Descriptor::read(self.store(), id).await {
                 Ok(descriptor) => match self.kept(&descriptor, &deleted) {
                     Some(until) => kept.push((descriptor, until)),
-                    None => found.push(descriptor),
+                    None if descriptor.stored.index.state == IndexState::Ready => found.push(descriptor),
+                    None => {
+                        let what = format!("index {} was being restored; restore its backup again", descriptor.stored.index.name);
+                        report.unreadable.push(DamagedFile { file: descriptor::name(id), what });
+                    }
                 },
                 // Its keys were destroyed: it was deleted.
                 Err(StorageError::KeyMissing { .. }) => {}
@@ -266,31 +317,63 @@ impl Service {
     }
 }
 
-/// The organizations and projects that the descriptors name; of a directory without any index, new ones.
-fn put_owners(found: &[Descriptor], changes: &mut Vec<Change>, now_ms: u64) -> Defaults {
+/// Whose an index or a backup is, as its descriptor says.
+struct Owner {
+    organization_id: OrganizationId,
+    project_id: ProjectId,
+    project_name: String,
+    /// When the thing itself was made.
+    created_at_ms: u64,
+}
+
+impl Owner {
+    fn of_index(d: &Descriptor) -> Self {
+        Self {
+            organization_id: d.organization_id,
+            project_id: d.stored.index.project_id,
+            project_name: d.project_name.clone(),
+            created_at_ms: d.stored.created_at_ms,
+        }
+    }
+
+    fn of_backup(d: &BackupDescriptor) -> Self {
+        Self {
+            organization_id: d.organization_id,
+            project_id: d.backup.project_id,
+            project_name: d.project_name.clone(),
+            created_at_ms: d.backup.created_at_ms,
+        }
+    }
+}
+
+/// The organizations and projects that the descriptors name; of a directory without any, new ones.
+fn put_owners(found: &[Owner], changes: &mut Vec<Change>, now_ms: u64) -> Defaults {
     let Some(first) = found.first() else {
         let (organization, project) = new_owners("default", now_ms);
         let defaults = Defaults { organization: organization.id, project: project.id };
         changes.extend([Change::Put(Noun::Organization(organization)), Change::Put(Noun::Project(project))]);
         return defaults;
     };
-    let organizations: BTreeSet<OrganizationId> = found.iter().map(|d| d.organization_id).collect();
+    let organizations: BTreeSet<OrganizationId> = found.iter().map(|o| o.organization_id).collect();
     changes.extend(
         organizations.into_iter().map(|id| Change::Put(Noun::Organization(Organization { id, ..new_owners("default", now_ms).0 }))),
     );
-    let projects: BTreeMap<ProjectId, &Descriptor> = found.iter().map(|d| (d.stored.index.project_id, d)).collect();
-    changes.extend(projects.into_iter().map(|(id, d)| {
-        let created_at_ms = found.iter().filter(|f| f.stored.index.project_id == id).map(|f| f.stored.created_at_ms).min();
+    let mut projects: BTreeMap<ProjectId, &Owner> = BTreeMap::new();
+    for owner in found {
+        projects.entry(owner.project_id).or_insert(owner);
+    }
+    changes.extend(projects.into_iter().map(|(id, owner)| {
+        let created_at_ms = found.iter().filter(|o| o.project_id == id).map(|o| o.created_at_ms).min();
         Change::Put(Noun::Project(Project {
             id,
-            organization_id: d.organization_id,
-            name: d.project_name.clone(),
+            organization_id: owner.organization_id,
+            name: owner.project_name.clone(),
             created_at_ms: created_at_ms.unwrap_or(now_ms),
             ..new_owners("", now_ms).1
         }))
     }));
-    let default = found.iter().find(|d| d.project_name == "default").unwrap_or(first);
-    Defaults { organization: default.organization_id, project: default.stored.index.project_id }
+    let default = found.iter().find(|o| o.project_name == "default").unwrap_or(first);
+    Defaults { organization: default.organization_id, project: default.project_id }
 }
 
 /// The ids of the folders below `indexes/`.

@@ -18,6 +18,7 @@ use crate::{
     audit::{self, Audit},
     audit_delivery::Deliveries,
     authorize::{Action, Authorized, Installation},
+    backup::BackupTasks,
     catalog::{self, Catalog, Change, Defaults, Noun, StoredApiKey, Tables},
     cmek::CustomerKeys,
     deleted::{Purging, REPORT_KEY},
@@ -44,6 +45,10 @@ const TICK_MS: u64 = 10_000;
 const RETENTION_EVERY_MS: u64 = 10 * 60 * 1_000;
 /// How often it is looked whose keys are due for rotation.
 const ROTATION_EVERY_MS: u64 = 60 * 60 * 1_000;
+/// How often it is looked which scheduled backups are due.
+const BACKUP_TICK_MS: u64 = 1_000;
+/// How long a stop waits for backups that are being stored.
+const STORING_MS: u64 = 10_000;
 /// How often it is looked which audit sinks are due.
 const DELIVERY_TICK_MS: u64 = 1_000;
 /// How often it is looked which customers' keys are to be asked for.
@@ -76,6 +81,7 @@ pub struct Service {
     data_key_days: Option<u32>,
     deliveries: Deliveries,
     customer_keys: CustomerKeys,
+    backup_tasks: Arc<BackupTasks>,
     viewers_infer: bool,
     private_region: Option<String>,
     deletion: DeletionOptions,
@@ -100,6 +106,11 @@ impl Service {
         service.assign_ports().await?;
         service.sweep().await?;
         service.sweep_project_keys().await;
+        // With a damaged audit log nothing can be settled, and reads are served all the same.
+        if let Err(error) = service.settle_backups().await {
+            tracing::error!(%error, "how backups ended is not recorded yet; it is tried again");
+        }
+        service.sweep_backups().await?;
         service.read_key_use().await;
         if serves {
             service.record_settings().await?;
@@ -111,8 +122,12 @@ impl Service {
             serves.then(|| tokio::spawn(purge(Arc::downgrade(&service), Arc::clone(&service.clock)))),
             serves.then(|| tokio::spawn(deliver(Arc::downgrade(&service), Arc::clone(&service.clock)))),
             serves.then(|| tokio::spawn(watch_cmeks(Arc::downgrade(&service), Arc::clone(&service.clock)))),
+            serves.then(|| tokio::spawn(back_up(Arc::downgrade(&service), Arc::clone(&service.clock)))),
         ];
         lock(&service.jobs).extend(jobs.into_iter().flatten());
+        if serves {
+            service.resume_restores();
+        }
         Ok(service)
     }
 
@@ -191,6 +206,7 @@ impl Service {
             data_key_days: options.data_key_days,
             deliveries: Deliveries::new(options.audit_delivery),
             customer_keys: CustomerKeys::new(options.cmek),
+            backup_tasks: Arc::default(),
             viewers_infer: options.viewers_infer,
             private_region: options.private_region,
             deletion: options.deletion,
@@ -219,6 +235,11 @@ impl Service {
 
     /// Ends background work and writes what is still counted. Everything acknowledged is durable without it.
     pub async fn close(&self) {
+        // A backup that is nearly stored need not be a failed one.
+        tokio::select! {
+            () = self.backup_tasks.stored() => {}
+            () = self.clock.wait_ms(STORING_MS) => {}
+        }
         lock(&self.jobs).drain(..).for_each(|job| job.abort());
         if let Err(error) = self.record_key_use().await {
             tracing::warn!(%error, "the last uses of API keys are not in the audit log");
@@ -238,6 +259,13 @@ impl Service {
             tracing::error!(%error, "what was used this month could not be stored");
             rates.month_not_stored();
         }
+    }
+
+    /// Goes on with this after the answer, until it ends or the service closes.
+    pub(crate) fn in_background(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut jobs = lock(&self.jobs);
+        jobs.retain(|job| !job.is_finished());
+        jobs.push(tokio::spawn(task));
     }
 
     /// Runs a change to its end even if the caller goes away, so that no step of it is left out.
@@ -415,6 +443,9 @@ impl Service {
     pub(crate) fn customer_keys(&self) -> &CustomerKeys {
         &self.customer_keys
     }
+    pub(crate) fn backup_tasks(&self) -> &Arc<BackupTasks> {
+        &self.backup_tasks
+    }
     pub(crate) fn audit_retention_days(&self) -> Option<u32> {
         self.audit_retention_days
     }
@@ -524,6 +555,19 @@ async fn watch_cmeks(service: Weak<Service>, clock: Arc<dyn Clock>) {
             service.refresh_cmeks_soon();
         }
         clock.wait_ms(CMEK_TICK_MS).await;
+    }
+}
+
+/// Takes the backups that are due, and deletes those whose time is over, for as long as the service lives.
+async fn back_up(service: Weak<Service>, clock: Arc<dyn Clock>) {
+    loop {
+        {
+            let Some(service) = service.upgrade() else { return };
+            if let Err(error) = service.run_backup_schedules().await {
+                tracing::error!(%error, "scheduled backups cannot be taken, or deleted, at present");
+            }
+        }
+        clock.wait_ms(BACKUP_TICK_MS).await;
     }
 }
 

@@ -36,6 +36,13 @@ pub fn key_entries(bytes: &[u8]) {
     let _ = crate::key_store::parse_entries(bytes);
 }
 
+/// Reads a file of these bytes as an exported backup, and of what follows a good header.
+pub fn archive(bytes: &[u8]) {
+    let _ = crate::archive::walk(bytes.to_vec());
+    let header = [&b"PinyBack\x01\0"[..], &[0; 22]].concat();
+    let _ = crate::archive::walk([&header[..], bytes].concat());
+}
+
 /// Reads `text` as an exported root key.
 pub fn root_key(text: &str) {
     let _ = crate::RootKey::parse_text(text);
@@ -54,6 +61,7 @@ mod tests {
             super::frame_file_resummed(&bytes);
             super::object(&bytes);
             super::key_entries(&bytes);
+            super::archive(&bytes);
             super::root_key(&text);
         }
     }

@@ -146,7 +146,7 @@ fn refuse_inside(path: &Path, data_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn push_hex(text: &mut String, bytes: &[u8]) {
+pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for b in bytes {
         text.push(DIGITS[usize::from(b >> 4)] as char);
@@ -154,7 +154,7 @@ fn push_hex(text: &mut String, bytes: &[u8]) {
     }
 }
 
-fn read_hex(text: &str, out: &mut [u8]) -> bool {
+pub(crate) fn read_hex(text: &str, out: &mut [u8]) -> bool {
     let digit = |b: u8| (b as char).to_digit(16).map(|d| d as u8);
     text.len() == out.len() * 2
         && out.iter_mut().zip(text.as_bytes().chunks_exact(2)).all(|(o, pair)| match (digit(pair[0]), digit(pair[1])) {

@@ -86,6 +86,23 @@ pub fn configure_index_json(bytes: &[u8]) {
     let _ = control::configure_index(ApiVersion::V2026_07, bytes);
 }
 
+/// The bodies that make backups, indexes from them, schedules and collections, and the query strings of their lists.
+pub fn backup_json(bytes: &[u8]) {
+    let _ = control::create_backup(ApiVersion::V2025_04, bytes);
+    let _ = control::create_backup(ApiVersion::V2026_07, bytes);
+    let _ = control::create_index_from_backup(bytes);
+    let _ = control::create_backup_schedule(bytes);
+    let _ = control::update_backup_schedule(bytes);
+    let _ = control::create_collection(bytes);
+    if let Ok(query) = std::str::from_utf8(bytes) {
+        let _ = control::list_backups(query);
+        let _ = control::list_index_backups("a", query);
+        let _ = control::list_restore_jobs(query);
+        let _ = control::list_backup_schedules("a", query);
+        let _ = control::list_backup_schedule_history("a", query);
+    }
+}
+
 /// Each body of the admin plane.
 pub fn admin_json(bytes: &[u8]) {
     let _ = admin::put_audit_sink(bytes);
@@ -176,7 +193,7 @@ pub fn grpc(bytes: &[u8]) {
 pub type Entry = (&'static str, fn(&[u8]));
 
 /// Every entry.
-pub const ENTRIES: [Entry; 14] = [
+pub const ENTRIES: [Entry; 15] = [
     ("filter", filter),
     ("upsert_json", upsert_json),
     ("query_json", query_json),
@@ -187,6 +204,7 @@ pub const ENTRIES: [Entry; 14] = [
     ("create_namespace_json", create_namespace_json),
     ("create_index_json", create_index_json),
     ("configure_index_json", configure_index_json),
+    ("backup_json", backup_json),
     ("admin_json", admin_json),
     ("token_request", token_request),
     ("text", text),

@@ -49,6 +49,7 @@ mod filter;
 #[doc(hidden)]
 pub mod fuzz;
 mod json;
+mod listing;
 pub mod login;
 mod metadata;
 mod namespace_ref;
@@ -65,6 +66,7 @@ mod version;
 
 pub use audit_event::audit_event;
 pub use error::{Envelope, RenderedError, grpc_code, http_status};
+pub use listing::Listing;
 pub use namespace_ref::NamespaceRef;
 pub use operations::{Matched, Operation, PathParams, ROUTES, Route, match_path, plane_envelope, unknown_route};
 pub use page::Page;

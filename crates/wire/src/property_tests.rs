@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Bodies that are right, to be damaged.
-const BODIES: [&str; 13] = [
+const BODIES: [&str; 15] = [
     r#"{"vectors":[{"id":"a","values":[0.1,-2e-3],"sparseValues":{"indices":[1,7],"values":[1,0.5]},"metadata":{"g":["x"],"n":1.5,"b":true}}],"namespace":"n"}"#,
     r#"{"topK":10,"vector":[0.1,1e10],"filter":{"$or":[{"a":{"$in":["x",1]}},{"b":{"$not":{"$gt":1}}}]},"includeValues":true,"scanFactor":1.5}"#,
     r#"{"id":"a","setMetadata":{"k":"v"},"values":[1,2],"filter":{"a":{"$exists":true}},"dryRun":false,"ids":["a"],"deleteAll":true}"#,
@@ -30,6 +30,8 @@ const BODIES: [&str; 13] = [
     r#"{"client_id":"a","client_secret":"s","grant_type":"client_credentials","audience":"https://api.pinecone.io/"}"#,
     "client_id=a&client_secret=s%2b&grant_type=client_credentials&audience=https%3A%2F%2Fapi.pinecone.io%2F",
     "principal_type=user&principal_id=a2f7dddb-1597-4eff-9f71-535fde243f58&resource_type=project&role=OrgOwner&email=a%40b.c&limit=7",
+    r#"{"name":"nightly","description":"all of it","source":"a","tags":{"k":"v"},"deletion_protection":"enabled","read_capacity":{"mode":"OnDemand"}}"#,
+    r#"{"name":"nightly","schedule":{"type":"time-based","frequency":"daily"},"retention":{"expire_after_days":7},"frequency":"weekly","enabled":true}"#,
 ];
 
 fn damaged_body() -> impl Strategy<Value = Vec<u8>> {
@@ -240,5 +242,10 @@ fn every_good_body_is_read_by_some_parser() {
         crate::admin::create_invite(BODIES[9].as_bytes()).is_ok() && crate::admin::create_service_account(BODIES[9].as_bytes()).is_ok()
     );
     assert!(BODIES[10..12].iter().all(|body| crate::oauth::TokenRequest::parse(None, body.as_bytes()).is_ok()));
+    let backup = BODIES[13].as_bytes();
+    assert!(crate::control::create_backup(crate::ApiVersion::V2026_07, backup).is_ok());
+    assert!(crate::control::create_index_from_backup(backup).is_ok() && crate::control::create_collection(backup).is_ok());
+    let schedule = BODIES[14].as_bytes();
+    assert!(crate::control::create_backup_schedule(schedule).is_ok() && crate::control::update_backup_schedule(schedule).is_ok());
     assert!(crate::admin::list_role_bindings(BODIES[12]).is_ok() && crate::admin::list_users(BODIES[12]).is_ok());
 }

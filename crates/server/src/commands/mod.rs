@@ -1,6 +1,7 @@
 //! The commands of `pinyon`.
 
 mod audit;
+mod backup;
 mod banner;
 mod demo;
 mod operate;

@@ -7,7 +7,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{
-    Failure, audit, password,
+    Failure, audit, backup, password,
     show::{say, show},
 };
 use crate::{
@@ -41,6 +41,7 @@ pub(super) async fn run(command: Command, file: ServerArgs, folders: &Folders) -
         }
         Command::Audit(AuditCommand::Verify { operate }) => (operator::Command::VerifyAudit, operate),
         Command::Audit(AuditCommand::Sink(command)) => audit::sink(command),
+        Command::Backup(command) => backup::backup(command)?,
         Command::Serve(_) | Command::Dev(_) | Command::Demo(_) => return Err(ConfigError::new("not a command on a data directory").into()),
     };
     let place = place(operate.data, file, folders)?;
@@ -59,7 +60,7 @@ pub(super) async fn ask(place: &Place, order: operator::Order) -> Result<Output,
 fn key(command: KeyCommand) -> Result<(operator::Command, OperateArgs), Failure> {
     Ok(match command {
         KeyCommand::Create { name, roles, project, value_stdin, bounds, operate } => {
-            let value = if value_stdin { Some(read_secret()?) } else { None };
+            let value = if value_stdin { Some(read_secret("--value-stdin")?) } else { None };
             (operator::Command::CreateKey { name, roles, project, value, bounds }, operate)
         }
         KeyCommand::Update { id, name, roles, bounds, operate } => (operator::Command::UpdateKey { id, name, roles, bounds }, operate),
@@ -232,10 +233,13 @@ async fn rebuild(place: Place) -> Result<ExitCode, Failure> {
     place.must_exist()?;
     let key = only_key(&place)?;
     let report = Service::rebuild_catalog(place.options()(key), Arc::new(SystemClock::default())).await?;
-    let RebuildReport { indexes, unreadable, lost, keys, audit_set_aside } = report;
+    let RebuildReport { indexes, backups, unreadable, lost, keys, audit_set_aside } = report;
     let mut out = String::new();
     for (project, name) in &indexes {
         let _ = writeln!(out, "served again  {name} (project {project})");
+    }
+    if !backups.is_empty() {
+        let _ = writeln!(out, "known again   {} backups and collections", backups.len());
     }
     for damaged in &unreadable {
         let _ = writeln!(out, "unreadable    {}: {}", damaged.file, damaged.what);
@@ -262,13 +266,13 @@ fn only_key(place: &Place) -> Result<RootKey, Failure> {
     keys.pop().ok_or_else(|| ConfigError::new("there is no root key").into())
 }
 
-/// One line of standard input.
-fn read_secret() -> Result<Secret, Failure> {
+/// One line of standard input; `what` it is to be.
+pub(super) fn read_secret(what: &str) -> Result<Secret, Failure> {
     let mut line = Zeroizing::new(String::new());
     std::io::stdin().lock().read_line(&mut line)?;
     let value = Zeroizing::new(line.trim().to_owned());
     if value.is_empty() {
-        return Err(ConfigError::new("--value-stdin: nothing came on standard input").into());
+        return Err(ConfigError::new(format!("{what}: nothing came on standard input")).into());
     }
     Ok(Secret::new(value))
 }

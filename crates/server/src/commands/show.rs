@@ -141,6 +141,32 @@ pub(super) fn show(output: Output, json: bool) -> std::io::Result<ExitCode> {
             say(if genuine { "This installation signed it\n" } else { "This installation did not sign it, or it was changed\n" })?
         }
         Output::DeletionReportKey { public_key } => say(&format!("{public_key}\n"))?,
+        Output::Backup { backup } => say_fields(&serde_json::to_value(&backup)?)?,
+        Output::Backups { backups } => {
+            let number = |n: Option<u64>| n.map_or_else(String::new, |n| n.to_string());
+            let rows = backups.into_iter().map(|b| {
+                [
+                    b.id,
+                    b.name.unwrap_or_default(),
+                    b.index,
+                    b.status,
+                    number(b.namespaces),
+                    number(b.records),
+                    number(b.bytes),
+                    b.created_at,
+                ]
+            });
+            say(&table(["ID", "NAME", "INDEX", "STATUS", "NAMESPACES", "RECORDS", "BYTES", "CREATED"], rows))?;
+        }
+        Output::BackupDeleted { id } => say(&format!("Backup {id} is deleted\n"))?,
+        Output::Restored { index, index_id, .. } => say(&format!("Index '{index}' ({index_id}) holds the backup, and serves\n"))?,
+        Output::BackupVerified { id, namespaces, records, bytes, .. } => say(&format!(
+            "Backup {id} is whole: {namespaces} namespaces, {records} records, {bytes} bytes, restored and read to the end\n"
+        ))?,
+        Output::BackupExported { file, bytes, key } => {
+            eprintln!("{} has {bytes} bytes, which open by this export key, shown this once:", file.display());
+            say_secret(&key)?;
+        }
         Output::AuditEvents { events, .. } => say(&audit_lines(&events, true))?,
         Output::Cmek { cmek } => say_fields(&cmek)?,
         Output::Cmeks { cmeks } => {

@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use super::{
-    AuditCommand, CatalogCommand, CmekCommand, DeletedCommand, KeyCommand, OperateArgs, OrgCommand, PrivateEndpointCommand, ProjectCommand,
-    RoleCommand, ServiceAccountCommand, UserCommand,
+    AuditCommand, BackupCommand, CatalogCommand, CmekCommand, DeletedCommand, KeyCommand, OperateArgs, OrgCommand, PrivateEndpointCommand,
+    ProjectCommand, RoleCommand, ServiceAccountCommand, UserCommand,
 };
 
 /// A vector database that speaks Pinecone's API.
@@ -90,6 +90,9 @@ pub(crate) enum Command {
     /// List, bring back and purge what was deleted; show and verify the reports of purges
     #[command(subcommand)]
     Deleted(DeletedCommand),
+    /// Take, restore, verify and move backups of indexes
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Verify every stored byte and name what is damaged
     Check(OperateArgs),
     /// Repair the catalog
@@ -320,6 +323,10 @@ pub(crate) struct QuotaArgs {
     pub(crate) serverless_indexes: Option<u32>,
     /// Pod indexes of a project.
     pub(crate) pod_indexes: Option<u32>,
+    /// Backups of a project.
+    pub(crate) backups: Option<u32>,
+    /// Collections of a project.
+    pub(crate) collections: Option<u32>,
     /// API keys of a project.
     pub(crate) api_keys: Option<u32>,
     /// Namespaces of an index.

@@ -2,6 +2,7 @@
 //! Flags win over the environment, the environment over the file, the file over what is built in.
 
 mod args;
+mod backup_args;
 mod bounds_args;
 mod cmek;
 mod deletion;
@@ -15,6 +16,7 @@ mod size;
 pub(crate) use args::{
     AdvertiseScheme, AuditRecords, Cli, Command, CommonArgs, DemoArgs, EngineArgs, LimitsArg, LogFormat, QuotaArgs, ServerArgs,
 };
+pub(crate) use backup_args::{BackupCommand, BackupPlaceArgs};
 pub(crate) use bounds_args::BoundsArgs;
 pub(crate) use cmek::CmekSettings;
 pub(crate) use deletion::deletion;

@@ -331,7 +331,8 @@ fn audit(args: &ServerArgs) -> Result<AuditSettings, ConfigError> {
 }
 
 fn quotas(args: &ServerArgs) -> Result<Quotas, ConfigError> {
-    let QuotaArgs { projects, users, serverless_indexes, pod_indexes, api_keys, namespaces } = args.quotas.clone().unwrap_or_default();
+    let QuotaArgs { projects, users, serverless_indexes, pod_indexes, backups, collections, api_keys, namespaces } =
+        args.quotas.clone().unwrap_or_default();
     let mut rates = Rates::default();
     for (name, max) in args.rates.iter().flatten() {
         let limit = RateLimit::ALL.iter().find(|l| l.name() == name).ok_or_else(|| {
@@ -349,6 +350,8 @@ fn quotas(args: &ServerArgs) -> Result<Quotas, ConfigError> {
         users_per_organization: users,
         serverless_indexes_per_project: serverless_indexes,
         pod_indexes_per_project: pod_indexes,
+        backups_per_project: backups,
+        collections_per_project: collections,
         api_keys_per_project: api_keys,
         namespaces_per_index: namespaces,
         rates,

@@ -1,5 +1,7 @@
 //! The commands and what they answer: as JSON between a command line and a running server.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -9,7 +11,7 @@ use super::{
     Secret,
     deleted::{DeletedRow, ReportRow},
     private_access::{AccessChange, AccessRow, PrivateEndpointRow},
-    rows::{CheckRows, InviteRow, KeyRow, OrganizationRow, PermissionRows, ProjectRow, RoleRow, ServiceAccountRow, UserRow},
+    rows::{BackupRow, CheckRows, InviteRow, KeyRow, OrganizationRow, PermissionRows, ProjectRow, RoleRow, ServiceAccountRow, UserRow},
 };
 
 /// What can be asked. Projects and organizations are named by their name or id, users by their address or id, principals as `TYPE:ID`.
@@ -156,6 +158,46 @@ pub(crate) enum Command {
         document: String,
     },
     DeletionReportKey,
+    CreateBackup {
+        index: String,
+        project: Option<String>,
+        name: Option<String>,
+        description: Option<String>,
+    },
+    ListBackups {
+        index: Option<String>,
+        project: Option<String>,
+    },
+    DescribeBackup {
+        id: String,
+        project: Option<String>,
+    },
+    DeleteBackup {
+        id: String,
+        project: Option<String>,
+    },
+    RestoreBackup {
+        id: String,
+        index: String,
+        project: Option<String>,
+        protect: bool,
+    },
+    VerifyBackup {
+        id: String,
+        project: Option<String>,
+    },
+    /// The file as an absolute path, which the server writes.
+    ExportBackup {
+        id: String,
+        file: PathBuf,
+        project: Option<String>,
+    },
+    /// The file as an absolute path, which the server reads.
+    ImportBackup {
+        file: PathBuf,
+        key: Secret,
+        project: Option<String>,
+    },
     AuditEvents {
         after: Option<String>,
         last: Option<u64>,
@@ -326,6 +368,34 @@ pub(crate) enum Output {
     },
     DeletionReportKey {
         public_key: String,
+    },
+    Backup {
+        backup: BackupRow,
+    },
+    Backups {
+        backups: Vec<BackupRow>,
+    },
+    BackupDeleted {
+        id: String,
+    },
+    Restored {
+        index: String,
+        index_id: String,
+        restore_job_id: String,
+    },
+    BackupVerified {
+        id: String,
+        namespaces: u64,
+        records: u64,
+        bytes: u64,
+        /// Each namespace with the number of its last write.
+        lsns: Vec<(String, u64)>,
+    },
+    /// With what opens the file.
+    BackupExported {
+        file: PathBuf,
+        bytes: u64,
+        key: Secret,
     },
     AuditEvents {
         /// Each the line of JSON that the API's schema makes of it.

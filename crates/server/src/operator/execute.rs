@@ -15,7 +15,9 @@ use pinyon_service::{
 };
 
 use super::{
-    Command, Order, Output, RootKeyFile, Secret, audit, bounds, cmek, deleted, private_access,
+    Command, Order, Output, RootKeyFile, Secret, audit,
+    backups::Backups,
+    bounds, cmek, deleted, private_access,
     rows::{KeyRow, RoleRow},
 };
 
@@ -143,6 +145,18 @@ impl Command {
             Command::DeletionReport { id } => deleted::report(operator, id.as_deref()).await?,
             Command::VerifyDeletionReport { document } => deleted::verify(operator, &document).await?,
             Command::DeletionReportKey => deleted::public_key(operator).await?,
+            Command::CreateBackup { index, project, name, description } => {
+                operator.backups(project).await?.create(&index, name, description).await?
+            }
+            Command::ListBackups { index, project } => operator.backups(project).await?.list(index.as_deref()).await?,
+            Command::DescribeBackup { id, project } => operator.backups(project).await?.describe(&id).await?,
+            Command::DeleteBackup { id, project } => operator.backups(project).await?.delete(id).await?,
+            Command::RestoreBackup { id, index, project, protect } => {
+                operator.backups(project).await?.restore(&id, &index, protect).await?
+            }
+            Command::VerifyBackup { id, project } => operator.backups(project).await?.verify(id).await?,
+            Command::ExportBackup { id, file, project } => operator.backups(project).await?.export(&id, file).await?,
+            Command::ImportBackup { file, key, project } => operator.backups(project).await?.import(file, &key).await?,
             Command::AuditEvents { after, last } => audit::page(service, ctx, after, last).await?,
             Command::CreateCmek { name, project, key } => {
                 cmek::create(service, ctx, operator.project_of(project).await?, name, key).await?
@@ -309,6 +323,11 @@ impl Operator<'_> {
         Ok(Output::RoleGranted { role: RoleRow::new(&projects, &binding) })
     }
 
+    /// The commands on the backups of a project.
+    async fn backups(&self, project: Option<String>) -> Result<Backups<'_>> {
+        Ok(Backups::new(self.service, &self.ctx, self.project_of(project).await?))
+    }
+
     async fn project_of(&self, project: Option<String>) -> Result<Option<ProjectId>> {
         match project {
             Some(text) => self.project(&text).await.map(Some),
@@ -336,7 +355,7 @@ fn secret_of(created: CreatedServiceAccount) -> Output {
 }
 
 /// Every page of a listing.
-async fn all<T, F: Future<Output = Result<Page<T>>>>(list: impl Fn(PageRequest) -> F) -> Result<Vec<T>> {
+pub(super) async fn all<T, F: Future<Output = Result<Page<T>>>>(list: impl Fn(PageRequest) -> F) -> Result<Vec<T>> {
     let mut items = Vec::new();
     let mut request = PageRequest { limit: 100, after: None };
     loop {

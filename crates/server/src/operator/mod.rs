@@ -2,6 +2,7 @@
 //! commands, one piece of code that carries them out.
 
 mod audit;
+mod backups;
 mod bounds;
 mod cmek;
 mod command;

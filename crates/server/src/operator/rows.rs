@@ -1,6 +1,8 @@
 //! Things as a command line lists them: names beside ids, times as text.
 
-use pinyon_model::{ApiKey, Invite, Organization, Project, Recall, ResourceRef, RoleBinding, ServiceAccount, User};
+use pinyon_model::{
+    ApiKey, Backup, BackupKind, BackupStatus, Invite, Organization, Project, Recall, ResourceRef, RoleBinding, ServiceAccount, User,
+};
 use pinyon_service::{CheckReport, CheckedRecall, EffectivePermissions, UsedApiKey};
 use pinyon_wire::rfc3339;
 use serde::{Deserialize, Serialize};
@@ -205,6 +207,53 @@ impl From<Invite> for InviteRow {
     fn from(invite: Invite) -> Self {
         let Invite { id, organization_id: _, email, created_at_ms: _, expires_at_ms, processed_at_ms: _ } = invite;
         Self { id: id.to_string(), email: email.as_str().to_owned(), expires_at: rfc3339(expires_at_ms) }
+    }
+}
+
+/// A backup as it is listed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct BackupRow {
+    pub(crate) id: String,
+    pub(crate) name: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) index: String,
+    pub(crate) index_id: String,
+    pub(crate) status: String,
+    /// Why it failed.
+    pub(crate) reason: Option<String>,
+    pub(crate) namespaces: Option<u64>,
+    pub(crate) records: Option<u64>,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) created_at: String,
+    pub(crate) expires_at: Option<String>,
+}
+
+impl From<Backup> for BackupRow {
+    fn from(backup: Backup) -> Self {
+        let counts = backup.status.counts();
+        let (name, description) = match backup.kind {
+            BackupKind::Backup { name, description } => (name, description),
+            BackupKind::Collection(name) => (Some(name.to_string()), None),
+        };
+        let (status, reason) = match backup.status {
+            BackupStatus::Initializing => ("Initializing", None),
+            BackupStatus::Ready(_) => ("Ready", None),
+            BackupStatus::Failed(reason) => ("Failed", Some(reason)),
+        };
+        Self {
+            id: backup.id.to_string(),
+            name,
+            description,
+            index: backup.source_index_name.to_string(),
+            index_id: backup.source_index_id.to_string(),
+            status: status.to_owned(),
+            reason,
+            namespaces: counts.map(|c| c.namespaces),
+            records: counts.map(|c| c.records),
+            bytes: counts.map(|c| c.bytes),
+            created_at: rfc3339(backup.created_at_ms),
+            expires_at: backup.expires_at_ms.map(rfc3339),
+        }
     }
 }
 

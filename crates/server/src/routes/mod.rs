@@ -3,11 +3,15 @@
 
 mod absent;
 mod admin;
+mod backup_schedules;
+mod backups;
+mod collections;
 mod credentials;
 mod indexes;
 mod login;
 mod namespaces;
 mod recall;
+mod restore_jobs;
 mod vectors;
 
 use std::sync::Arc;
@@ -184,7 +188,25 @@ async fn handle(route: &Route, call: Call) -> Result<Answer> {
         Operation::DescribeIndex => indexes::describe(call).await,
         Operation::ConfigureIndex => indexes::configure(call).await,
         Operation::DeleteIndex => indexes::delete(call).await,
-        Operation::ListBackups | Operation::ListCollections | Operation::ListAssistants => absent::list(route, call).await,
+        Operation::ListIndexBackups => backups::list_of_index(call).await,
+        Operation::CreateBackup => backups::create(call).await,
+        Operation::ListBackups => backups::list(call).await,
+        Operation::DescribeBackup => backups::describe(call).await,
+        Operation::DeleteBackup => backups::delete(call).await,
+        Operation::CreateIndexFromBackup => backups::create_index(call).await,
+        Operation::ListRestoreJobs => restore_jobs::list(call).await,
+        Operation::DescribeRestoreJob => restore_jobs::describe(call).await,
+        Operation::ListBackupSchedules => backup_schedules::list(call).await,
+        Operation::CreateBackupSchedule => backup_schedules::create(call).await,
+        Operation::DescribeBackupSchedule => backup_schedules::describe(call).await,
+        Operation::UpdateBackupSchedule => backup_schedules::update(call).await,
+        Operation::DeleteBackupSchedule => backup_schedules::delete(call).await,
+        Operation::ListBackupScheduleHistory => backup_schedules::history(call).await,
+        Operation::ListCollections => collections::list(call).await,
+        Operation::CreateCollection => collections::create(call).await,
+        Operation::DescribeCollection => collections::describe(call).await,
+        Operation::DeleteCollection => collections::delete(call).await,
+        Operation::ListAssistants => absent::list(call).await,
         Operation::Explain => recall::explain(call).await,
         Operation::DescribeRecall => recall::describe(call).await,
         Operation::Upsert => vectors::upsert(call).await,

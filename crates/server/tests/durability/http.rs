@@ -31,6 +31,8 @@ impl<T: Read + Write + Send> Stream for T {}
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: Value,
+    /// The number of the write, or of the last write that a read saw.
+    pub(crate) lsn: Option<u64>,
 }
 
 impl Client {
@@ -78,7 +80,7 @@ impl Client {
         let mut line = String::new();
         stream.read_line(&mut line).ok()?;
         let status = line.split(' ').nth(1)?.parse().ok()?;
-        let mut length = 0;
+        let (mut length, mut lsn) = (0, None);
         loop {
             line.clear();
             if stream.read_line(&mut line).ok()? == 0 {
@@ -87,15 +89,16 @@ impl Client {
             if line == "\r\n" {
                 break;
             }
-            if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().ok()?;
+            let Some((name, value)) = line.split_once(':') else { continue };
+            match name.to_ascii_lowercase().as_str() {
+                "content-length" => length = value.trim().parse().ok()?,
+                "x-pinecone-request-lsn" | "x-pinecone-max-indexed-lsn" => lsn = value.trim().parse().ok(),
+                _ => {}
             }
         }
         let mut bytes = vec![0; length];
         stream.read_exact(&mut bytes).ok()?;
-        Some(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) })
+        Some(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null), lsn })
     }
 }
 

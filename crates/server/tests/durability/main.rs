@@ -2,6 +2,7 @@
 //! Each test starts the real binary, built with the feature `faults` of `storage`.
 
 mod audit;
+mod backup;
 mod canary;
 mod catalog;
 mod cmek;

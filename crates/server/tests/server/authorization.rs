@@ -101,28 +101,73 @@ struct Stage {
     host: String,
     port: u16,
     token_request: Value,
+    backup: String,
+    schedule: String,
+    restore_job: String,
+    /// Of each caller, to delete.
+    own: Vec<Own>,
+}
+
+struct Own {
+    backup: String,
+    schedule: String,
 }
 
 impl Stage {
     async fn prepare(home: &Home, server: &Server, callers: usize) -> Self {
-        let api = Api::new(&home.key("ProjectEditor"));
+        let key = home.key("ProjectEditor");
+        let api = Api::new(&key);
         api.create_index(server, "main").await;
         let port = INDEX_PORTS;
         let host = format!("http://127.0.0.1:{port}");
         assert_eq!(api.post(&format!("{host}/vectors/upsert"), json!({"vectors": [record("x")]})).await.status, 200);
         for n in 0..callers {
             api.create_index(server, &format!("doomed-{n}")).await;
+            api.create_index(server, &format!("scheduled-{n}")).await;
             for namespace in [format!("doomed-{n}"), format!("doomed-grpc-{n}")] {
                 assert_eq!(api.post(&format!("{host}/namespaces"), json!({"name": namespace})).await.status, 200);
             }
         }
-        Self { host, port, token_request: token_request(&home.service_account("asker", &[])) }
+        let backups = Backups { api: Api::new(&key).with("X-Pinecone-Api-Version", "2026-07"), old: api, url: server.url() };
+        let backup = backups.backup().await;
+        let restored = json!({"name": "restored"});
+        let restore_job = backups.made(&format!("/backups/{backup}/create-index"), restored, "restore_job_id").await;
+        backups.pod_and_collections(callers).await;
+        let mut own = Vec::new();
+        for _ in 0..callers {
+            own.push(Own { backup: backups.backup().await, schedule: backups.disabled_schedule().await });
+        }
+        let schedule = backups.disabled_schedule().await;
+        let token_request = token_request(&home.service_account("asker", &[]));
+        Self { host, port, token_request, backup, schedule, restore_job, own }
+    }
+
+    /// The path of a row, with the names and ids of what this caller asks for.
+    fn path(&self, row: &Row, n: usize) -> String {
+        let deletes = row.method == "DELETE";
+        let index = match row.method.as_str() {
+            "DELETE" => format!("doomed-{n}"),
+            // An index has one schedule.
+            "POST" if row.path.ends_with("/backup-schedules") => format!("scheduled-{n}"),
+            _ => "main".to_owned(),
+        };
+        let namespace = if deletes { index.clone() } else { "__default__".to_owned() };
+        let collection = if deletes { format!("doomed-{n}") } else { "main".to_owned() };
+        let (backup, schedule) = if deletes { (&self.own[n].backup, &self.own[n].schedule) } else { (&self.backup, &self.schedule) };
+        let names = [
+            ("{index_name}", index.as_str()),
+            ("{namespace}", &namespace),
+            ("{collection_name}", &collection),
+            ("{backup_id}", backup),
+            ("{schedule_id}", schedule),
+            ("{job_id}", &self.restore_job),
+        ];
+        let path = names.iter().fold(row.path.clone(), |path, (parameter, name)| path.replace(parameter, name));
+        path.replace(['{', '}'], "")
     }
 
     async fn ask_rest(&self, server: &Server, row: &Row, caller: &Caller, n: usize) -> u16 {
-        let own = if row.method == "DELETE" { format!("doomed-{n}") } else { "main".to_owned() };
-        let namespace = if row.method == "DELETE" { own.clone() } else { "__default__".to_owned() };
-        let path = row.path.replace("{index_name}", &own).replace("{namespace}", &namespace).replace(['{', '}'], "");
+        let path = self.path(row, n);
         let data_plane = ["/query", "/vectors", "/describe_index_stats", "/namespaces", "/records", "/bulk"];
         let host = if data_plane.iter().any(|p| path.starts_with(p)) { self.host.clone() } else { server.url() };
         let (query, body) =
@@ -133,6 +178,57 @@ impl Stage {
 
     async fn ask_grpc(&self, method: &str, caller: &Caller, n: usize) -> u16 {
         ask_grpc(self.port, method, caller, n).await
+    }
+}
+
+/// Makes what the rows about backups are about.
+struct Backups {
+    api: Api,
+    /// Of a date that makes pod indexes.
+    old: Api,
+    url: String,
+}
+
+impl Backups {
+    async fn made(&self, path: &str, body: Value, id: &str) -> String {
+        let reply = self.api.post(&format!("{}{path}", self.url), body).await;
+        assert!((200..300).contains(&reply.status), "{path}: {reply:?}");
+        reply.json()[id].as_str().unwrap().to_owned()
+    }
+
+    async fn until_ready(&self, path: &str) {
+        for _ in 0..1_000 {
+            if self.api.get(&format!("{}{path}", self.url)).await.json()["status"] == "Ready" {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        panic!("{path} did not become ready");
+    }
+
+    async fn backup(&self) -> String {
+        let id = self.made("/indexes/main/backups", json!({}), "backup_id").await;
+        self.until_ready(&format!("/backups/{id}")).await;
+        id
+    }
+
+    async fn disabled_schedule(&self) -> String {
+        let body = json!({"name": "n", "schedule": {"type": "time-based", "frequency": "daily"}, "retention": {"expire_after_days": 1}});
+        let id = self.made("/indexes/main/backup-schedules", body, "schedule_id").await;
+        let disabled = self.api.send("PATCH", &format!("{}/backup-schedules/{id}", self.url), json!({"enabled": false}).to_string()).await;
+        assert_eq!(disabled.status, 200, "{disabled:?}");
+        id
+    }
+
+    /// A pod index, and collections of it: one that stays, and one for each caller to delete.
+    async fn pod_and_collections(&self, callers: usize) {
+        let spec = json!({"name": "pods", "dimension": 3, "metric": "cosine", "spec": {"pod": {"environment": "e", "pod_type": "p1.x1"}}});
+        let old = &self.old;
+        assert_eq!(old.post(&format!("{}/indexes", self.url), spec).await.status, 201);
+        for name in (0..callers).map(|n| format!("doomed-{n}")).chain(["main".to_owned()]) {
+            self.made("/collections", json!({"name": name, "source": "pods"}), "name").await;
+            self.until_ready(&format!("/collections/{name}")).await;
+        }
     }
 }
 
@@ -150,6 +246,12 @@ fn request(method: &str, path: &str, n: usize) -> (&'static str, Option<Value>) 
         ("POST", "/vectors/update") => ("", Some(json!({"id": "x", "setMetadata": {"by": n}}))),
         ("POST", "/vectors/delete") => ("", Some(json!({"ids": ["y"]}))),
         ("DELETE", "/vectors/delete") => ("?ids=y", None),
+        ("POST", "/backups/{backup_id}/create-index") => ("", Some(json!({"name": format!("restored-{n}")}))),
+        ("POST", "/indexes/{index_name}/backup-schedules") => {
+            let schedule = json!({"type": "time-based", "frequency": "daily"});
+            ("", Some(json!({"name": "n", "schedule": schedule, "retention": {"expire_after_days": 1}})))
+        }
+        ("POST", "/collections") => ("", Some(json!({"name": format!("made-{n}"), "source": "pods"}))),
         ("POST", "/pinyon/v1/invites/accept") => ("", Some(json!({"token": "no invite's"}))),
         ("POST", "/pinyon/v1/login") => ("", Some(json!({"email": format!("nobody-{n}@example.com"), "password": "nobody's"}))),
         ("GET" | "DELETE", _) => ("", None),

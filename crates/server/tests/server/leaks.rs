@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::kit::{Api, Home, grpc_as, record, text};
 
 /// How issued secrets begin, and how many characters of base62 or base64url follow. What may be shown of one is far shorter.
-const SHAPES: [(&str, usize); 5] = [("pcsk_", 72), ("pinyon_cs_", 72), ("pinyon_it_", 72), ("pinyon_at_", 80), ("pinyon_ut_", 80)];
+const SHAPES: [(&str, usize); 6] =
+    [("pcsk_", 72), ("pinyon_cs_", 72), ("pinyon_it_", 72), ("pinyon_at_", 80), ("pinyon_ut_", 80), ("pinyon_ek_", 73)];
 
 /// Everything in these files and folders that has the shape of an issued secret: where it lies, and how it begins.
 pub(crate) fn issued_in(places: &[PathBuf]) -> Vec<String> {

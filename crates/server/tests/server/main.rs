@@ -4,6 +4,7 @@ mod admin;
 mod admin_authorization;
 mod audit;
 mod authorization;
+mod backups;
 mod cmek;
 mod commands;
 mod deleted;

@@ -33,7 +33,8 @@ use crate::{
 use digest::Digest;
 pub(crate) use fields::{read_customer_key, write_customer_key};
 pub(crate) use rows::{
-    FILE, Noun, NounId, StoredApiKey, StoredAuditSink, StoredCmek, StoredDeleted, StoredInvite, StoredServiceAccount, StoredUser,
+    FILE, FORMAT as ROW_FORMAT, Noun, NounId, StoredApiKey, StoredAuditSink, StoredCmek, StoredDeleted, StoredInvite, StoredServiceAccount,
+    StoredUser,
 };
 use rows::{Row, RowSealer, Table, damaged};
 pub(crate) use tables::{Change, KeyActor, Tables};

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use pinyon_model::{
-    ApiKey, ApiKeyId, AuditSink, Cmek, CmekId, CustomerKey, Deleted, DeletedId, Email, Error, ErrorCode, IndexId, Invite, InviteId,
-    Organization, OrganizationId, PaymentStatus, Plan, PrivateEndpoint, PrivateEndpointId, PrivateLink, Project, ProjectAccess, ProjectId,
-    ResourceRef, Result, Role, RoleBinding, RoleBindingId, ServiceAccount, ServiceAccountId, User, UserId,
+    ApiKey, ApiKeyId, AuditSink, Backup, BackupId, BackupSchedule, BackupScheduleId, Cmek, CmekId, CustomerKey, Deleted, DeletedId, Email,
+    Error, ErrorCode, IndexId, Invite, InviteId, Organization, OrganizationId, PaymentStatus, Plan, PrivateEndpoint, PrivateEndpointId,
+    PrivateLink, Project, ProjectAccess, ProjectId, ResourceRef, RestoreJobId, Result, Role, RoleBinding, RoleBindingId, ServiceAccount,
+    ServiceAccountId, User, UserId,
 };
 use pinyon_storage::{DataKey, KeyId};
 
@@ -14,14 +15,16 @@ use super::fields::{
     read_access, read_binding, read_cmek, read_key, read_password, read_sink, write_access, write_cmek, write_key_bounds, write_sink,
 };
 use crate::{
+    backup, backup_schedule,
     codec::{Reader, Writer},
     deleted::{read_deleted, write_deleted},
     index::StoredIndex,
     password::PasswordHash,
+    restore_job::StoredRestoreJob,
 };
 
 /// The format of what is sealed in a row. Rows of formats 1 to 3 are read too: they had less to say.
-pub(super) const FORMAT: u8 = 4;
+pub(crate) const FORMAT: u8 = 4;
 const FORMAT_OLDEST: u8 = 1;
 
 /// The file's name in the data directory.
@@ -42,10 +45,13 @@ pub(super) enum Table {
     PrivateEndpoints,
     Cmeks,
     Deleted,
+    Backups,
+    RestoreJobs,
+    BackupSchedules,
 }
 
 impl Table {
-    pub(super) const ALL: [Table; 12] = [
+    pub(super) const ALL: [Table; 15] = [
         Table::Organizations,
         Table::Projects,
         Table::ApiKeys,
@@ -58,6 +64,9 @@ impl Table {
         Table::PrivateEndpoints,
         Table::Cmeks,
         Table::Deleted,
+        Table::Backups,
+        Table::RestoreJobs,
+        Table::BackupSchedules,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -74,6 +83,9 @@ impl Table {
             Table::PrivateEndpoints => "private_endpoints",
             Table::Cmeks => "cmeks",
             Table::Deleted => "deleted",
+            Table::Backups => "backups",
+            Table::RestoreJobs => "restore_jobs",
+            Table::BackupSchedules => "backup_schedules",
         }
     }
 }
@@ -106,6 +118,9 @@ pub(crate) enum Noun {
     PrivateEndpoint(PrivateEndpoint),
     Cmek(StoredCmek),
     Deleted(StoredDeleted),
+    Backup(Backup),
+    RestoreJob(StoredRestoreJob),
+    BackupSchedule(BackupSchedule),
 }
 
 /// Which noun.
@@ -124,6 +139,9 @@ pub(crate) enum NounId {
     PrivateEndpoint(PrivateEndpointId),
     Cmek(CmekId),
     Deleted(DeletedId),
+    Backup(BackupId),
+    RestoreJob(RestoreJobId),
+    BackupSchedule(BackupScheduleId),
 }
 
 impl NounId {
@@ -142,6 +160,9 @@ impl NounId {
             NounId::PrivateEndpoint(id) => (Table::PrivateEndpoints, *id.as_bytes()),
             NounId::Cmek(id) => (Table::Cmeks, *id.as_bytes()),
             NounId::Deleted(id) => (Table::Deleted, *id.as_bytes()),
+            NounId::Backup(id) => (Table::Backups, *id.as_bytes()),
+            NounId::RestoreJob(id) => (Table::RestoreJobs, *id.as_bytes()),
+            NounId::BackupSchedule(id) => (Table::BackupSchedules, *id.as_bytes()),
         }
     }
 }
@@ -317,6 +338,18 @@ impl RowSealer {
                 rows.iter().for_each(|kept| kept.write(&mut w));
                 row(Table::Deleted, info.id.as_bytes(), None, None, None)
             }
+            Noun::Backup(b) => {
+                backup::write(b, &mut w);
+                row(Table::Backups, b.id.as_bytes(), Some(b.project_id.as_bytes()), None, None)
+            }
+            Noun::RestoreJob(j) => {
+                j.write(&mut w);
+                row(Table::RestoreJobs, j.info.id.as_bytes(), Some(j.info.project_id.as_bytes()), None, None)
+            }
+            Noun::BackupSchedule(s) => {
+                backup_schedule::write(s, &mut w);
+                row(Table::BackupSchedules, s.id.as_bytes(), Some(s.project_id.as_bytes()), None, None)
+            }
         };
         row.sealed = self.0.seal(&row.context(), &w.finish());
         row
@@ -360,7 +393,7 @@ impl RowSealer {
             }),
             Table::ApiKeys => Noun::ApiKey(read_key(ApiKeyId::from_bytes(row.id), ProjectId::from_bytes(owner), lookup, format, r)?),
             Table::Indexes => {
-                let stored = StoredIndex::read(r, format >= 4)?;
+                let stored = StoredIndex::read(r, format)?;
                 let same = stored.index.id.as_bytes() == &row.id
                     && *stored.index.project_id.as_bytes() == owner
                     && stored.index.port == row.port
@@ -419,6 +452,13 @@ impl RowSealer {
                 }
                 Noun::Deleted(StoredDeleted { info, rows: r.list(Row::read)? })
             }
+            Table::Backups => Noun::Backup(backup::read(BackupId::from_bytes(row.id), ProjectId::from_bytes(owner), r)?),
+            Table::RestoreJobs => {
+                Noun::RestoreJob(StoredRestoreJob::read(RestoreJobId::from_bytes(row.id), ProjectId::from_bytes(owner), r)?)
+            }
+            Table::BackupSchedules => {
+                Noun::BackupSchedule(backup_schedule::read(BackupScheduleId::from_bytes(row.id), ProjectId::from_bytes(owner), r)?)
+            }
         };
         Ok(Some(noun))
     }
@@ -428,6 +468,11 @@ impl StoredDeleted {
     /// The indexes whose storage it keeps.
     pub(crate) fn indexes(&self) -> impl Iterator<Item = IndexId> {
         self.rows.iter().filter(|row| row.table == Table::Indexes).map(|row| IndexId::from_bytes(row.id))
+    }
+
+    /// The backups whose storage it keeps.
+    pub(crate) fn backups(&self) -> impl Iterator<Item = BackupId> {
+        self.rows.iter().filter(|row| row.table == Table::Backups).map(|row| BackupId::from_bytes(row.id))
     }
 
     /// Whether customers' keys are among it.

@@ -39,6 +39,10 @@ const MIGRATIONS: [&[&str]; 4] = [
      sealed BLOB NOT NULL)",
         "CREATE TABLE cmeks (id BLOB PRIMARY KEY NOT NULL, project_id BLOB NOT NULL REFERENCES projects (id), sealed BLOB NOT NULL)",
         "CREATE TABLE deleted (id BLOB PRIMARY KEY NOT NULL, sealed BLOB NOT NULL)",
+        "CREATE TABLE backups (id BLOB PRIMARY KEY NOT NULL, project_id BLOB NOT NULL REFERENCES projects (id), sealed BLOB NOT NULL)",
+        "CREATE TABLE restore_jobs (id BLOB PRIMARY KEY NOT NULL, project_id BLOB NOT NULL REFERENCES projects (id), sealed BLOB NOT NULL)",
+        "CREATE TABLE backup_schedules (id BLOB PRIMARY KEY NOT NULL, project_id BLOB NOT NULL REFERENCES projects (id), \
+     sealed BLOB NOT NULL)",
     ],
 ];
 
@@ -136,6 +140,9 @@ pub(super) async fn select_all(conn: &mut SqliteConnection, table: Table) -> Res
         Table::PrivateEndpoints => "SELECT id, sealed, project_id FROM private_endpoints",
         Table::Cmeks => "SELECT id, sealed, project_id FROM cmeks",
         Table::Deleted => "SELECT id, sealed FROM deleted",
+        Table::Backups => "SELECT id, sealed, project_id FROM backups",
+        Table::RestoreJobs => "SELECT id, sealed, project_id FROM restore_jobs",
+        Table::BackupSchedules => "SELECT id, sealed, project_id FROM backup_schedules",
     };
     let rows = sqlx::query(sql).fetch_all(conn).await.map_err(unreadable)?;
     rows.iter().map(|row| read_row(table, row)).collect()
@@ -211,6 +218,9 @@ pub(super) async fn commit(conn: &mut SqliteConnection, batch: &Batch<'_>) -> Re
             Table::PrivateEndpoints => "DELETE FROM private_endpoints WHERE id = $1",
             Table::Cmeks => "DELETE FROM cmeks WHERE id = $1",
             Table::Deleted => "DELETE FROM deleted WHERE id = $1",
+            Table::Backups => "DELETE FROM backups WHERE id = $1",
+            Table::RestoreJobs => "DELETE FROM restore_jobs WHERE id = $1",
+            Table::BackupSchedules => "DELETE FROM backup_schedules WHERE id = $1",
         };
         let done = sqlx::query(sql).bind(&row.id[..]).execute(&mut *tx).await?;
         if done.rows_affected() != 1 {
@@ -276,6 +286,18 @@ async fn put(conn: &mut SqliteConnection, row: &Row) -> Result<(), sqlx::Error> 
              ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, project_id = excluded.project_id"
         }
         Table::Deleted => "INSERT INTO deleted (id, sealed) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed",
+        Table::Backups => {
+            "INSERT INTO backups (id, sealed, project_id) VALUES ($1, $2, $3) \
+             ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, project_id = excluded.project_id"
+        }
+        Table::RestoreJobs => {
+            "INSERT INTO restore_jobs (id, sealed, project_id) VALUES ($1, $2, $3) \
+             ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, project_id = excluded.project_id"
+        }
+        Table::BackupSchedules => {
+            "INSERT INTO backup_schedules (id, sealed, project_id) VALUES ($1, $2, $3) \
+             ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, project_id = excluded.project_id"
+        }
     };
     let mut query = sqlx::query(sql).bind(&row.id[..]).bind(&row.sealed[..]);
     if let Some(owner) = &row.owner {

@@ -7,8 +7,9 @@ use std::{
 };
 
 use pinyon_model::{
-    ApiKey, ApiKeyId, CmekId, DeletedId, Email, Grants, IndexId, IndexName, InviteId, Organization, OrganizationId, Principal,
-    PrincipalRef, PrivateEndpoint, PrivateEndpointId, Project, ProjectId, RoleBinding, RoleBindingId, ServiceAccountId, User, UserId,
+    ApiKey, ApiKeyId, Backup, BackupId, BackupSchedule, BackupScheduleId, CmekId, CollectionName, DeletedId, Email, Grants, IndexId,
+    IndexName, InviteId, Organization, OrganizationId, Principal, PrincipalRef, PrivateEndpoint, PrivateEndpointId, Project, ProjectId,
+    RestoreJobId, RoleBinding, RoleBindingId, ServiceAccountId, User, UserId,
 };
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
         StoredUser, Table,
     },
 };
-use crate::{IndexRef, api_key::KeyUse};
+use crate::{IndexRef, api_key::KeyUse, restore_job::StoredRestoreJob};
 
 /// A change of the catalog.
 #[derive(Debug, Clone)]
@@ -92,6 +93,9 @@ pub(crate) struct Tables {
     endpoints_of: HashMap<ProjectId, Vec<PrivateEndpoint>>,
     project_of_endpoint: HashMap<PrivateEndpointId, ProjectId>,
     pub(crate) cmeks: BTreeMap<CmekId, StoredCmek>,
+    pub(crate) backups: BTreeMap<BackupId, Backup>,
+    pub(crate) restore_jobs: BTreeMap<RestoreJobId, StoredRestoreJob>,
+    pub(crate) backup_schedules: BTreeMap<BackupScheduleId, BackupSchedule>,
     bindings_of: HashMap<PrincipalRef, BTreeSet<RoleBindingId>>,
     key_by_hash: HashMap<[u8; 32], ApiKeyId>,
     keys_of: HashMap<ProjectId, BTreeSet<ApiKeyId>>,
@@ -177,6 +181,21 @@ impl Tables {
         Some(&self.users.get(self.user_by_email.get(&(organization, email.clone()))?)?.stored)
     }
 
+    /// The backups of a project, collections among them.
+    pub(crate) fn backups_of(&self, project: ProjectId) -> impl Iterator<Item = &Backup> {
+        self.backups.values().filter(move |b| b.project_id == project)
+    }
+
+    /// The backup that goes by this name of a collection.
+    pub(crate) fn collection_by_name(&self, project: ProjectId, name: &CollectionName) -> Option<&Backup> {
+        self.backups_of(project).find(|b| b.is_collection() && b.name() == Some(name.as_str()))
+    }
+
+    /// The restores of a backup, or into an index, that are not over.
+    pub(crate) fn pending_restores(&self) -> impl Iterator<Item = &StoredRestoreJob> {
+        self.restore_jobs.values().filter(|j| j.is_pending())
+    }
+
     /// What a principal was given, in the order of ids.
     pub(crate) fn bindings_of(&self, principal: PrincipalRef) -> impl Iterator<Item = &RoleBinding> {
         self.bindings_of.get(&principal).into_iter().flatten().filter_map(|id| self.bindings.get(id))
@@ -248,6 +267,15 @@ impl Tables {
             }
             Noun::Deleted(deleted) => {
                 self.deleted.insert(deleted.info.id, deleted);
+            }
+            Noun::Backup(backup) => {
+                self.backups.insert(backup.id, backup);
+            }
+            Noun::RestoreJob(job) => {
+                self.restore_jobs.insert(job.info.id, job);
+            }
+            Noun::BackupSchedule(schedule) => {
+                self.backup_schedules.insert(schedule.id, schedule);
             }
         }
     }
@@ -385,6 +413,15 @@ impl Tables {
             }
             NounId::Deleted(id) => {
                 self.deleted.remove(&id);
+            }
+            NounId::Backup(id) => {
+                self.backups.remove(&id);
+            }
+            NounId::RestoreJob(id) => {
+                self.restore_jobs.remove(&id);
+            }
+            NounId::BackupSchedule(id) => {
+                self.backup_schedules.remove(&id);
             }
         }
     }

@@ -207,6 +207,11 @@ impl Service {
             // One that is locked, or gone already, has an id that nobody can read now.
             keys.extend(self.store().keys().index_key(index).ok().map(|key| key.id().to_string()));
         }
+        for backup in stored.backups() {
+            let blobs = self.store().blobs().list(&format!("{}/", Engine::backup_folder(backup))).await?;
+            objects.extend(blobs.into_iter().map(|b| (b.name, b.size)));
+            keys.extend(self.store().keys().backup_key(backup).ok().map(|key| key.id().to_string()));
+        }
         keys.extend(self.kept_project_keys(&stored)?.iter().map(ToString::to_string));
         let report = DeletionReport { deleted: stored.info.clone(), purged_at_ms: 0, objects, keys };
         Ok(Due { stored, record: PurgeRecord { report, signed: None }, begun: false })
@@ -237,7 +242,12 @@ impl Service {
         }
         if record.signed.is_none() {
             for index in stored.indexes() {
+                // A backup that is being taken links its files.
+                self.backup_tasks().unused(index).await;
                 self.engine().delete_index(index).await?;
+            }
+            for backup in stored.backups() {
+                self.engine().delete_backup(backup).await?;
             }
             for key in self.kept_project_keys(&stored)? {
                 self.remove_project_key(key).await;

@@ -6,7 +6,8 @@ use std::{
 };
 
 use pinyon_model::{
-    CmekId, Deleted, DeletedId, Error, ErrorCode, OrganizationId, PrincipalRef, ProjectId, ResourceRef, Result, RoleBinding,
+    Backup, CmekId, Deleted, DeletedId, Error, ErrorCode, IndexId, OrganizationId, PrincipalRef, ProjectId, ResourceRef, Result,
+    RoleBinding,
 };
 use pinyon_storage::Purpose;
 
@@ -54,6 +55,7 @@ impl Service {
             descriptor.write(self.store(), Purpose::Essential).await?;
         }
         let mut changes = vec![Change::Delete(NounId::Deleted(id))];
+        changes.extend(self.backups_found_again(&nouns));
         changes.extend(nouns.into_iter().map(Change::Put));
         self.catalog().change(&mut writer, authorized, self.audit(), changes).await?;
         Ok(stored.info)
@@ -84,6 +86,14 @@ impl Service {
             }
         }
         Ok(back)
+    }
+
+    /// Backups that outlived their index, which comes back now.
+    fn backups_found_again(&self, nouns: &[Noun]) -> Vec<Change> {
+        let back: HashSet<IndexId> = nouns.iter().filter_map(|n| if let Noun::Index(i) = n { Some(i.index.id) } else { None }).collect();
+        let tables = self.catalog().tables();
+        let own = tables.backups.values().filter(|b| back.contains(&b.source_index_id));
+        own.map(|b| Change::Put(Noun::Backup(Backup { source_index_deleted_at_ms: None, ..b.clone() }))).collect()
     }
 
     /// The port that it had, if that is free; else the lowest one that is.

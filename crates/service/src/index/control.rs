@@ -11,7 +11,8 @@ use super::{IndexRef, StoredIndex, not_found, options, rules};
 use crate::{
     OpContext, Service,
     authorize::{Action, Authorized, ProjectScope},
-    catalog::{Change, Noun, NounId, Tables},
+    backup::index_gone,
+    catalog::{CatalogWriter, Change, Noun, NounId, Tables},
     deleted::Burying,
     descriptor::Descriptor,
 };
@@ -20,7 +21,8 @@ use crate::{
 const NEW_INDEX_BYTES: u64 = 256 * 1024;
 
 impl Service {
-    /// Makes an index in the caller's project. `Ready` in the answer means that its first request succeeds. A name is made up when
+    /// Makes an index in the caller's project. `Ready` in the answer means that its first request succeeds; one that is made from a
+    /// collection is `Initializing` first. A name is made up when
     /// none is given. `AlreadyExists` when the name is taken, `QuotaExceeded` when the project or the port range is full,
     /// `Unavailable` when the disk is.
     pub async fn create_index(self: &Arc<Self>, ctx: &OpContext, spec: IndexSpec) -> Result<Index> {
@@ -79,8 +81,8 @@ impl Service {
         .await
     }
 
-    /// Deletes an index with everything in it: nobody finds it any more, and the operator can bring it back until the window is over.
-    /// `Forbidden` while it is protected.
+    /// Deletes an index with everything in it; its backups stay. Nobody finds it any more, and the operator can bring it back until the
+    /// window is over. `Forbidden` while it is protected, `FailedPrecondition` while a collection is being made of it.
     pub async fn delete_index(self: &Arc<Self>, ctx: &OpContext, name: &str) -> Result<()> {
         let (this, ctx, name) = (Arc::clone(self), ctx.clone(), name.to_owned());
         self.detached(async move {
@@ -113,41 +115,63 @@ impl Service {
         self.catalog().changes()
     }
 
-    fn index_in(&self, authorized: &Authorized<ProjectScope>, name: &str) -> Result<IndexRef> {
+    /// The index of this name in the project that was authorized.
+    pub(crate) fn index_in(&self, authorized: &Authorized<ProjectScope>, name: &str) -> Result<IndexRef> {
         let found = IndexName::new(name).ok().and_then(|n| self.catalog().tables().index_by_name(authorized.resource().id, &n).cloned());
         found.ok_or_else(|| not_found(name))
     }
 
-    async fn create_authorized(&self, authorized: &mut Authorized<ProjectScope>, spec: IndexSpec, now_ms: u64) -> Result<Index> {
+    async fn create_authorized(
+        self: &Arc<Self>,
+        authorized: &mut Authorized<ProjectScope>,
+        mut spec: IndexSpec,
+        now_ms: u64,
+    ) -> Result<Index> {
         rules::check_spec(&spec)?;
+        if let Some(source) = spec.source_collection.take() {
+            return self.create_from_collection(authorized, spec, &source, now_ms).await;
+        }
         let project = authorized.resource().id;
         let mut writer = self.catalog().writer().await;
         let (stored, above) = self.plan_index(project, spec, now_ms)?;
         let index = stored.index.clone();
         authorized.name(index.name.as_str(), index.name.as_str());
         authorized.note("index_id", index.id.to_string());
-        self.store().space().take(NEW_INDEX_BYTES, Purpose::Data)?;
-
-        let made = async {
-            self.store().keys().create_index_key_under(index.id, above).await?;
-            self.engine().create_index(index.id, &options(&index)).await?;
-            self.descriptor(&stored)?.write(self.store(), Purpose::Data).await?;
-            let change = Change::Put(Noun::Index(stored));
-            self.catalog().change(&mut writer, authorized, self.audit(), vec![change]).await
-        }
-        .await;
-        // A row that is there stays, even if what followed it failed: only what has no row may be taken away again.
-        if let Err(error) = made {
-            if !self.catalog().tables().indexes.contains_key(&index.id) {
-                self.remove_storage(index.id).await;
-            }
-            return Err(error);
-        }
+        let changes = vec![Change::Put(Noun::Index(stored.clone()))];
+        self.create_stored(authorized, &mut writer, (stored, above), changes).await?;
         Ok(index)
     }
 
+    /// Makes a new index's key and folder, then its row by these changes. When this fails there is nothing of it.
+    pub(crate) async fn create_stored<T>(
+        &self,
+        authorized: &mut Authorized<T>,
+        writer: &mut CatalogWriter,
+        (stored, above): (StoredIndex, KeyAbove),
+        changes: Vec<Change>,
+    ) -> Result<()> {
+        self.store().space().take(NEW_INDEX_BYTES, Purpose::Data)?;
+        let made = async {
+            self.create_storage(&stored, above).await?;
+            self.catalog().change(writer, authorized, self.audit(), changes).await
+        }
+        .await;
+        // A row that is there stays, even if what followed it failed: only what has no row may be taken away again.
+        if made.is_err() && !self.catalog().tables().indexes.contains_key(&stored.index.id) {
+            self.remove_storage(stored.index.id).await;
+        }
+        made
+    }
+
+    /// An index's key and folder, with what says what it is.
+    pub(crate) async fn create_storage(&self, stored: &StoredIndex, above: KeyAbove) -> Result<()> {
+        self.store().keys().create_index_key_under(stored.index.id, above).await?;
+        self.engine().create_index(stored.index.id, &options(&stored.index)).await?;
+        self.descriptor(stored)?.write(self.store(), Purpose::Data).await
+    }
+
     /// Name, id and port of a new index, if the project may have one more, and what its key is to be wrapped by.
-    fn plan_index(&self, project: ProjectId, spec: IndexSpec, now_ms: u64) -> Result<(StoredIndex, KeyAbove)> {
+    pub(crate) fn plan_index(&self, project: ProjectId, spec: IndexSpec, now_ms: u64) -> Result<(StoredIndex, KeyAbove)> {
         let tables = self.catalog().tables();
         let name = match spec.name {
             Some(name) => name,
@@ -171,6 +195,7 @@ impl Service {
             cmek_id,
             state: IndexState::Ready,
             port,
+            source: None,
         };
         Ok((StoredIndex { index, created_at_ms: now_ms }, above))
     }
@@ -211,6 +236,10 @@ impl Service {
         let mut writer = self.catalog().writer().await;
         let found = self.index_in(authorized, name)?;
         let old = found.stored();
+        if old.index.state == IndexState::InitializationFailed {
+            let told = format!("Index {name} could not be restored, and can only be deleted");
+            return Err(Error::new(ErrorCode::FailedPrecondition, told));
+        }
         let index = rules::changed(&old.index, change)?;
         authorized.note("index_id", index.id.to_string());
         let stored = StoredIndex { index: index.clone(), created_at_ms: old.created_at_ms };
@@ -220,24 +249,43 @@ impl Service {
         Ok(index)
     }
 
-    async fn delete_authorized(&self, authorized: &mut Authorized<ProjectScope>, ctx: &OpContext, name: &str) -> Result<()> {
+    async fn delete_authorized(self: &Arc<Self>, authorized: &mut Authorized<ProjectScope>, ctx: &OpContext, name: &str) -> Result<()> {
         let mut writer = self.catalog().writer().await;
         let found = self.index_in(authorized, name)?;
-        authorized.note("index_id", found.id().to_string());
+        let id = found.id();
+        authorized.note("index_id", id.to_string());
         if found.stored().index.deletion_protection == DeletionProtection::Enabled {
             return Err(Error::forbidden("Deletion protection is enabled for this index. Disable deletion protection before retrying."));
         }
-        let organization_id = self.catalog().tables().organization_of(found.project_id());
-        let burying = Burying {
-            kind: DeletedKind::Index,
-            of: found.id().to_string(),
-            name: name.to_owned(),
-            organization_id,
-            project_id: Some(found.project_id()),
-            nouns: vec![NounId::Index(found.id())],
-            others: Vec::new(),
-        };
-        self.bury(&mut writer, authorized, ctx, burying).await
+        let (kept, mut changes) = index_gone(&self.catalog().tables(), id, ctx.now_ms)?;
+        if found.stored().index.state == IndexState::Ready {
+            let organization_id = self.catalog().tables().organization_of(found.project_id());
+            let burying = Burying {
+                kind: DeletedKind::Index,
+                of: id.to_string(),
+                name: name.to_owned(),
+                organization_id,
+                project_id: Some(found.project_id()),
+                nouns: kept.into_iter().chain([NounId::Index(id)]).collect(),
+                others: changes,
+            };
+            return self.bury(&mut writer, authorized, ctx, burying).await;
+        }
+        // Nothing of it was ever answered for, and its backup has it all: there is nothing to keep.
+        changes.extend(kept.into_iter().chain([NounId::Index(id)]).map(Change::Delete));
+        self.catalog().change(&mut writer, authorized, self.audit(), changes).await?;
+        drop(writer);
+        if !self.backup_tasks().uses(id) {
+            self.remove_storage(id).await;
+            return Ok(());
+        }
+        // A restore makes its files: they go when that has ended.
+        let this = Arc::clone(self);
+        self.in_background(async move {
+            this.backup_tasks().unused(id).await;
+            this.remove_storage(id).await;
+        });
+        Ok(())
     }
 
     /// Destroys the keys and removes the folder of an index that has no row. What a failure leaves, the next start finishes.

@@ -4,7 +4,7 @@ use std::sync::{
 };
 
 use pinyon_engine::{IndexHandle, IndexOptions};
-use pinyon_model::{Error, Index, IndexId, IndexName, ProjectId, Result};
+use pinyon_model::{Error, ErrorCode, Index, IndexId, IndexName, IndexState, ProjectId, Result};
 
 use super::StoredIndex;
 use crate::{
@@ -70,6 +70,27 @@ impl IndexRef {
     pub(crate) fn mark_deleted(&self) {
         self.0.deleted.store(true, Ordering::SeqCst);
     }
+
+    /// The engine's side of it, once its records are there, and while the customer's key above it may be used.
+    fn handle(&self, service: &Service) -> Result<&Arc<IndexHandle>> {
+        let slot = &self.0;
+        if slot.deleted.load(Ordering::SeqCst) {
+            return Err(not_found(slot.name.as_str()));
+        }
+        let stored = self.stored();
+        match stored.index.state {
+            IndexState::Ready => {
+                service.check_data_key(self)?;
+                Ok(slot.handle.get_or_init(|| service.engine().index(slot.id, options(&stored.index))))
+            }
+            IndexState::Initializing => Err(Error::unavailable(format!("Index {} is being restored and not ready yet", slot.name))),
+            IndexState::InitializationFailed => Err(Error::new(
+                ErrorCode::FailedPrecondition,
+                format!("Index {} could not be restored, and holds nothing; delete it", slot.name),
+            )),
+            IndexState::Terminating => Err(not_found(slot.name.as_str())),
+        }
+    }
 }
 
 /// What was authorized on an index, or in one.
@@ -92,13 +113,14 @@ impl OfIndex for Records<'_> {
 impl<T: OfIndex> Authorized<T> {
     /// The engine's side of the index. Only what is authorized gets here, and only while the customer's key above it may be used.
     pub(crate) fn handle(&self, service: &Service) -> Result<&Arc<IndexHandle>> {
-        let index = self.resource().index();
-        let slot = &index.0;
-        if slot.deleted.load(Ordering::SeqCst) {
-            return Err(not_found(slot.name.as_str()));
-        }
-        service.check_data_key(index)?;
-        Ok(slot.handle.get_or_init(|| service.engine().index(slot.id, options(&index.stored().index))))
+        self.resource().index().handle(service)
+    }
+}
+
+impl<T> Authorized<T> {
+    /// The engine's side of an index that was looked up in what is authorized.
+    pub(crate) fn handle_of<'i>(&self, index: &'i IndexRef, service: &Service) -> Result<&'i Arc<IndexHandle>> {
+        index.handle(service)
     }
 }
 

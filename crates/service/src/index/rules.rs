@@ -7,7 +7,7 @@ const PLACE_LEN_MAX: usize = 64;
 const COPIES_MAX: u32 = 1_000;
 
 /// Checks a new index's deployment and read capacity.
-pub(super) fn check_spec(spec: &IndexSpec) -> Result<()> {
+pub(crate) fn check_spec(spec: &IndexSpec) -> Result<()> {
     match &spec.deployment {
         Deployment::Managed { cloud, region } => {
             if !CLOUDS.contains(&cloud.as_str()) || !is_place(region) {

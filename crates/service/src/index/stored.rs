@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use pinyon_model::{
-    CmekId, DedicatedCapacity, DeletionProtection, Deployment, Dimension, Index, IndexId, IndexName, IndexSchema, IndexState, Metric,
-    ProjectId, ReadCapacity, Result, SchemaField, Tags,
+    BackupId, CmekId, CollectionName, DedicatedCapacity, DeletionProtection, Deployment, Dimension, Index, IndexId, IndexName, IndexSchema,
+    IndexSource, IndexState, Metric, ProjectId, ReadCapacity, Result, SchemaField, Tags,
 };
 
 use crate::codec::{Reader, Writer};
@@ -19,14 +19,10 @@ pub(crate) struct StoredIndex {
 
 impl StoredIndex {
     pub(crate) fn write(&self, w: &mut Writer) {
-        let Index { id, project_id, name, schema, deployment, read_capacity, deletion_protection, tags, cmek_id, state: _, port } =
+        let Index { id, project_id, name, schema, deployment, read_capacity, deletion_protection, tags, cmek_id, state, port, source } =
             &self.index;
         w.raw(id.as_bytes()).raw(project_id.as_bytes()).u64(self.created_at_ms).text(name.as_str());
-        w.u32(u32::try_from(schema.fields().len()).unwrap_or(u32::MAX));
-        for (name, field) in schema.fields() {
-            w.text(name);
-            write_field(w, field);
-        }
+        write_schema(w, schema);
         write_deployment(w, deployment);
         match read_capacity {
             ReadCapacity::OnDemand => w.u8(0),
@@ -39,15 +35,25 @@ impl StoredIndex {
         w.option(*cmek_id, |w, id| {
             w.raw(id.as_bytes());
         });
+        w.u8(match state {
+            IndexState::Ready | IndexState::Terminating => 0,
+            IndexState::Initializing => 1,
+            IndexState::InitializationFailed => 2,
+        });
+        w.option(source.as_ref(), |w, source| {
+            match source {
+                IndexSource::Backup(id) => w.u8(0).raw(id.as_bytes()),
+                IndexSource::Collection(name) => w.u8(1).text(name.as_str()),
+            };
+        });
     }
 
-    /// Reads what [`Self::write`] wrote, or what was written before there were keys of customers.
-    pub(crate) fn read(r: &mut Reader<'_>, has_cmek: bool) -> Result<Self> {
+    /// `format` is that of a row; before 4, an index was ready, made from nothing, and under no customer's key.
+    pub(crate) fn read(r: &mut Reader<'_>, format: u8) -> Result<Self> {
         let (id, project_id) = (IndexId::from_bytes(r.array()?), ProjectId::from_bytes(r.array()?));
         let created_at_ms = r.u64()?;
         let name = IndexName::new(&r.text()?)?;
-        let fields: BTreeMap<_, _> = r.list(|r| Ok((r.text()?, read_field(r)?)))?.into_iter().collect();
-        let schema = IndexSchema::new(fields)?;
+        let schema = read_schema(r)?;
         let deployment = read_deployment(r)?;
         let read_capacity = match r.u8()? {
             0 => ReadCapacity::OnDemand,
@@ -61,22 +67,42 @@ impl StoredIndex {
         };
         let tags = Tags::new(r.map()?)?;
         let port = r.option(|r| u16::try_from(r.u32()?).map_err(|_| r.malformed()))?;
-        let cmek_id = if has_cmek { r.option(|r| Ok(CmekId::from_bytes(r.array()?)))? } else { None };
-        let index = Index {
-            id,
-            project_id,
-            name,
-            schema,
-            deployment,
-            read_capacity,
-            deletion_protection,
-            tags,
-            cmek_id,
-            state: IndexState::Ready,
-            port,
-        };
+        let cmek_id = if format >= 4 { r.option(|r| Ok(CmekId::from_bytes(r.array()?)))? } else { None };
+        let (state, source) = if format >= 4 { (read_state(r)?, r.option(read_source)?) } else { (IndexState::Ready, None) };
+        let index =
+            Index { id, project_id, name, schema, deployment, read_capacity, deletion_protection, tags, cmek_id, state, port, source };
         Ok(Self { index, created_at_ms })
     }
+}
+
+fn read_state(r: &mut Reader<'_>) -> Result<IndexState> {
+    Ok(match r.u8()? {
+        0 => IndexState::Ready,
+        1 => IndexState::Initializing,
+        2 => IndexState::InitializationFailed,
+        _ => return Err(r.malformed()),
+    })
+}
+
+fn read_source(r: &mut Reader<'_>) -> Result<IndexSource> {
+    Ok(match r.u8()? {
+        0 => IndexSource::Backup(BackupId::from_bytes(r.array()?)),
+        1 => IndexSource::Collection(CollectionName::new(&r.text()?)?),
+        _ => return Err(r.malformed()),
+    })
+}
+
+pub(crate) fn write_schema(w: &mut Writer, schema: &IndexSchema) {
+    w.u32(u32::try_from(schema.fields().len()).unwrap_or(u32::MAX));
+    for (name, field) in schema.fields() {
+        w.text(name);
+        write_field(w, field);
+    }
+}
+
+pub(crate) fn read_schema(r: &mut Reader<'_>) -> Result<IndexSchema> {
+    let fields: BTreeMap<_, _> = r.list(|r| Ok((r.text()?, read_field(r)?)))?.into_iter().collect();
+    IndexSchema::new(fields)
 }
 
 fn description(w: &mut Writer, text: Option<&String>) {
@@ -118,7 +144,7 @@ fn read_field(r: &mut Reader<'_>) -> Result<SchemaField> {
     })
 }
 
-fn write_deployment(w: &mut Writer, deployment: &Deployment) {
+pub(crate) fn write_deployment(w: &mut Writer, deployment: &Deployment) {
     match deployment {
         Deployment::Managed { cloud, region } => w.u8(0).text(cloud).text(region),
         Deployment::Pod { environment, pod_type, replicas, shards, indexed } => {
@@ -133,7 +159,7 @@ fn write_deployment(w: &mut Writer, deployment: &Deployment) {
     };
 }
 
-fn read_deployment(r: &mut Reader<'_>) -> Result<Deployment> {
+pub(crate) fn read_deployment(r: &mut Reader<'_>) -> Result<Deployment> {
     Ok(match r.u8()? {
         0 => Deployment::Managed { cloud: r.text()?, region: r.text()? },
         1 => Deployment::Pod {
@@ -153,6 +179,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::catalog::ROW_FORMAT;
 
     fn field() -> impl Strategy<Value = SchemaField> {
         let text = || prop::option::of("[ -~]{0,40}");
@@ -179,6 +206,17 @@ pub(crate) mod tests {
         ]
     }
 
+    fn state() -> impl Strategy<Value = IndexState> {
+        prop_oneof![Just(IndexState::Ready), Just(IndexState::Initializing), Just(IndexState::InitializationFailed)]
+    }
+
+    fn source() -> impl Strategy<Value = IndexSource> {
+        prop_oneof![
+            any::<[u8; 16]>().prop_map(|id| IndexSource::Backup(BackupId::from_bytes(id))),
+            "[a-z0-9]{1,45}".prop_map(|name| IndexSource::Collection(CollectionName::new(&name).unwrap())),
+        ]
+    }
+
     pub(crate) fn stored_index() -> impl Strategy<Value = StoredIndex> {
         (
             (any::<[u8; 16]>(), any::<[u8; 16]>(), "[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?", any::<u64>(), any::<bool>()),
@@ -187,10 +225,18 @@ pub(crate) mod tests {
             deployment(),
             prop::option::of(("[bt]1", 1u32..9, 0u32..9)),
             prop::collection::btree_map("[A-Za-z0-9_-]{1,80}", "[ -~]{1,120}", 0..20),
-            (prop::option::of(any::<u16>()), prop::option::of(any::<[u8; 16]>())),
+            (prop::option::of(any::<u16>()), prop::option::of(any::<[u8; 16]>()), state(), prop::option::of(source())),
         )
             .prop_map(
-                |((id, project, name, created_at_ms, protected), vector, mut fields, deployment, dedicated, tags, (port, cmek))| {
+                |(
+                    (id, project, name, created_at_ms, protected),
+                    vector,
+                    mut fields,
+                    deployment,
+                    dedicated,
+                    tags,
+                    (port, cmek, state, source),
+                )| {
                     fields.insert(vector.0.to_owned(), vector.1);
                     let index = Index {
                         id: IndexId::from_bytes(id),
@@ -204,8 +250,9 @@ pub(crate) mod tests {
                         deletion_protection: if protected { DeletionProtection::Enabled } else { DeletionProtection::Disabled },
                         tags: Tags::new(tags).unwrap(),
                         cmek_id: cmek.map(CmekId::from_bytes),
-                        state: IndexState::Ready,
+                        state,
                         port,
+                        source,
                     };
                     StoredIndex { index, created_at_ms }
                 },
@@ -219,11 +266,11 @@ pub(crate) mod tests {
             stored.write(&mut w);
             let bytes = w.finish();
             let mut r = Reader::new("An index", &bytes);
-            prop_assert_eq!(&StoredIndex::read(&mut r, true).unwrap(), &stored);
+            prop_assert_eq!(&StoredIndex::read(&mut r, ROW_FORMAT).unwrap(), &stored);
             r.end().unwrap();
             for len in 0..bytes.len() {
                 let mut r = Reader::new("An index", &bytes[..len]);
-                prop_assert!(StoredIndex::read(&mut r, true).and_then(|_| r.end()).is_err(), "cut to {} bytes", len);
+                prop_assert!(StoredIndex::read(&mut r, ROW_FORMAT).and_then(|_| r.end()).is_err(), "cut to {} bytes", len);
             }
         }
     }

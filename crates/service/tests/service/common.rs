@@ -134,6 +134,7 @@ pub(crate) fn spec(text: &str) -> IndexSpec {
         deletion_protection: DeletionProtection::Disabled,
         tags: Tags::default(),
         cmek_id: None,
+        source_collection: None,
     }
 }
 

@@ -5,6 +5,8 @@ mod audit;
 mod audit_chain;
 mod audit_delivery;
 mod authorization;
+mod backup_schedules;
+mod backups;
 mod bounds;
 mod catalog;
 mod cmek;

@@ -1,8 +1,10 @@
 use pinyon_model::{ApiKey, ApiKeyChange, Error, Result, Role};
 use serde::{Deserialize, Serialize};
 
-use super::list;
-use crate::json::{self, Bounded};
+use crate::{
+    json::{self, Bounded},
+    listing,
+};
 
 /// Roles that are read of one list; there are fewer that a key can have.
 const ROLES_MAX: usize = 32;
@@ -71,7 +73,7 @@ pub fn api_key_model(key: &ApiKey) -> Vec<u8> {
 
 /// The body that lists API keys.
 pub fn api_key_list(keys: &[ApiKey]) -> Vec<u8> {
-    list::list(keys.iter().map(ApiKeyOut::from))
+    listing::list(keys.iter().map(ApiKeyOut::from))
 }
 
 /// The body that answers a creation: the one time that the secret is told.

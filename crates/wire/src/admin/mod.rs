@@ -3,7 +3,6 @@
 pub(crate) mod api_key;
 mod audit_sink;
 mod invite;
-pub(crate) mod list;
 mod organization;
 mod project;
 pub(crate) mod role_binding;
@@ -15,7 +14,6 @@ pub(crate) mod user;
 pub use api_key::{ApiKeyRequest, api_key_list, api_key_model, create_api_key, created_api_key, update_api_key};
 pub use audit_sink::{audit_sink_model, put_audit_sink, removed_audit_sink};
 pub use invite::{AcceptRequest, accept_invite, create_invite, invite_model, invite_page, list_invites};
-pub use list::Listing;
 pub use organization::{organization_list, organization_model, update_organization};
 pub use project::{create_project, project_list, project_model, update_project};
 pub use role_binding::{create_role_binding, list_role_bindings, role_binding_model, role_binding_page};
@@ -28,6 +26,7 @@ pub use user::{list_users, user_model, user_page};
 use pinyon_model::Result;
 use serde::Deserialize;
 
+pub use crate::Listing;
 use crate::json;
 
 /// A body that changes nothing but a name.

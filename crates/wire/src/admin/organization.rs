@@ -1,8 +1,8 @@
 use pinyon_model::{Organization, Result};
 use serde::Serialize;
 
-use super::{list, rename};
-use crate::{json, rfc3339};
+use super::rename;
+use crate::{json, listing, rfc3339};
 
 /// Reads the body of `PATCH /admin/organizations/{id}`: the new name; none leaves it as it is.
 pub fn update_organization(body: &[u8]) -> Result<Option<String>> {
@@ -16,7 +16,7 @@ pub fn organization_model(organization: &Organization) -> Vec<u8> {
 
 /// The body that lists organizations.
 pub fn organization_list(organizations: &[Organization]) -> Vec<u8> {
-    list::list(organizations.iter().map(OrganizationOut::from))
+    listing::list(organizations.iter().map(OrganizationOut::from))
 }
 
 #[derive(Serialize)]

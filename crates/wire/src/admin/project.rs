@@ -1,8 +1,7 @@
 use pinyon_model::{NewProject, Project, ProjectChange, Result};
 use serde::{Deserialize, Serialize};
 
-use super::list;
-use crate::{json, rfc3339};
+use crate::{json, listing, rfc3339};
 
 #[derive(Deserialize)]
 struct CreateBody {
@@ -44,7 +43,7 @@ pub fn project_model(project: &Project) -> Vec<u8> {
 
 /// The body that lists projects.
 pub fn project_list(projects: &[Project]) -> Vec<u8> {
-    list::list(projects.iter().map(ProjectOut::from))
+    listing::list(projects.iter().map(ProjectOut::from))
 }
 
 #[derive(Serialize)]

@@ -1,14 +1,30 @@
-//! The control plane's indexes. Two families of dates speak of them in two shapes; each converts straight to and from `model`.
+//! The control plane: indexes, backups and what belongs to them. Two families of dates speak of indexes in two shapes; each converts straight
+//! to and from `model`.
 
 mod absent;
+mod backup;
+mod backup_schedule;
+#[cfg(test)]
+mod backup_tests;
+mod collection;
 mod parts;
+mod restore_job;
 mod schema;
 mod spec;
 #[cfg(test)]
 mod tests;
 
-pub use absent::{no_assistants, no_backups, no_collections};
+pub use absent::no_assistants;
+pub use backup::{
+    backup_model, backup_page, create_backup, create_index_from_backup, created_from_backup, list_backups, list_index_backups,
+};
+pub use backup_schedule::{
+    backup_schedule_history, backup_schedule_model, backup_schedule_page, create_backup_schedule, list_backup_schedule_history,
+    list_backup_schedules, update_backup_schedule,
+};
+pub use collection::{collection_list, collection_model, create_collection};
 use pinyon_model::{Index, IndexChange, IndexSpec, Result};
+pub use restore_job::{list_restore_jobs, restore_job_model, restore_job_page};
 use serde::Serialize;
 
 use crate::{ApiVersion, json, version::Family};

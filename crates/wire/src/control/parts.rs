@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use pinyon_model::{DeletionProtection, Deployment, Error, IndexState, ReadCapacity, ReadCapacityChange, Result};
+use pinyon_model::{
+    DeletionProtection, Deployment, Error, Index, IndexSource, IndexState, MetadataSchema, ReadCapacity, ReadCapacityChange, Result,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::json;
@@ -37,6 +39,7 @@ impl From<IndexState> for StatusOut {
     fn from(state: IndexState) -> Self {
         let word = match state {
             IndexState::Initializing => "Initializing",
+            IndexState::InitializationFailed => "InitializationFailed",
             IndexState::Ready => "Ready",
             IndexState::Terminating => "Terminating",
         };
@@ -154,6 +157,23 @@ impl<'a> From<&'a ReadCapacity> for ReadCapacityOut<'a> {
     }
 }
 
+/// The filterable metadata fields, as dates from 2025-10 to 2026-04 print them.
+#[derive(Serialize)]
+pub(super) struct MetadataSchemaOut {
+    fields: BTreeMap<String, FilterableOut>,
+}
+
+#[derive(Serialize)]
+struct FilterableOut {
+    filterable: bool,
+}
+
+impl From<&MetadataSchema> for MetadataSchemaOut {
+    fn from(schema: &MetadataSchema) -> Self {
+        Self { fields: schema.fields().iter().map(|name| (name.clone(), FilterableOut { filterable: true })).collect() }
+    }
+}
+
 /// A serverless index's place. Which regions a cloud has is not known here, so that newer ones need no release.
 pub(super) fn managed(cloud: String, region: String) -> Result<Deployment> {
     let shaped = !region.is_empty() && region.len() <= 64 && region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -184,11 +204,10 @@ pub(super) fn replicas(n: u32) -> Result<u32> {
     if n == 0 { Err(Error::invalid("replicas is 0; at least 1 is needed")) } else { Ok(n) }
 }
 
-/// An index cannot be made from a collection or a backup: there are none.
-pub(super) fn refuse_sources(collection: Option<&str>, backup: Option<&str>) -> Result<()> {
-    match (collection, backup) {
-        (Some(name), _) => Err(Error::invalid(format!("Resource {} not found", name.escape_debug()))),
-        (None, Some(id)) => Err(Error::not_found(format!("Resource {} not found", id.escape_debug()))),
-        (None, None) => Ok(()),
+/// The collection that an index was made from.
+pub(super) fn source_collection(index: &Index) -> Option<&str> {
+    match &index.source {
+        Some(IndexSource::Collection(name)) => Some(name.as_str()),
+        Some(IndexSource::Backup(_)) | None => None,
     }
 }

@@ -46,6 +46,7 @@ fn index(schema: IndexSchema, deployment: Deployment) -> Index {
         cmek_id: None,
         state: IndexState::Ready,
         port: None,
+        source: None,
     }
 }
 
@@ -138,9 +139,11 @@ mod spec_create {
         refused(spec(both), InvalidArgument, "exactly one of");
         refused(spec(r#"{"serverless":{"cloud":"ibm","region":"mars"}}"#), NotFound, "Resource cloud: ibm region: mars not found.");
         refused(spec(r#"{"serverless":{"cloud":"aws"}}"#), UnprocessableEntity, "missing field `region`");
-        let collection = r#"{"serverless":{"cloud":"aws","region":"us-east-1","source_collection":"non-existent-collection"}}"#;
-        refused(spec(collection), InvalidArgument, "Resource non-existent-collection not found");
-        refused(spec(r#"{"pod":{"environment":"x","source_collection":"c"}}"#), InvalidArgument, "Resource c not found");
+        let source = |s: &str| spec(s).unwrap().source_collection;
+        let collection = r#"{"serverless":{"cloud":"aws","region":"us-east-1","source_collection":"No Name"}}"#;
+        assert_eq!(source(collection).as_deref(), Some("No Name"), "what there is no collection of, the service says");
+        assert_eq!(source(r#"{"pod":{"environment":"x","source_collection":"c"}}"#).as_deref(), Some("c"));
+        assert_eq!(source(r#"{"pod":{"environment":"x","source_collection":""}}"#), None);
         refused(spec(r#"{"pod":{"environment":"x","pod_type":"q7"}}"#), InvalidArgument, "is not a pod type");
         refused(spec(r#"{"pod":{"environment":"x","replicas":0}}"#), InvalidArgument, "at least 1");
         refused(spec(r#"{"pod":{"environment":"x","shards":0}}"#), InvalidArgument, "at least 1");
@@ -274,11 +277,11 @@ mod schema_create {
         refused(with(r#""deployment":{"deployment_type":"lunar"}"#), UnprocessableEntity, "unknown variant `lunar`");
         refused(with(r#""deployment":{"deployment_type":"byoc","environment":"e"}"#), InvalidArgument, "mode Dedicated");
         refused(with(r#""deployment":{"deployment_type":"managed","cloud":"x","region":"y"}"#), NotFound, "Resource cloud: x region: y");
-        refused(with(r#""source_collection":"c""#), InvalidArgument, "Resource c not found");
-        refused(with(r#""source_backup_id":"b""#), NotFound, "Resource b not found");
         refused(with(r#""cmek_id":"k""#), InvalidArgument, "'k' is not a valid id");
         let under = with(r#""cmek_id":"01010101-0101-0101-0101-010101010101""#).unwrap();
         assert_eq!(under.cmek_id, Some(CmekId::from_bytes([1; 16])));
+        assert_eq!(with(r#""source_collection":"c""#).unwrap().source_collection.as_deref(), Some("c"));
+        refused(with(r#""source_backup_id":"b""#), InvalidArgument, "POST /backups/{backup_id}/create-index");
         let text = br#"{"cmek_id":"k","schema":{"fields":{"t":{"type":"string","full_text_search":{}}}}}"#;
         refused(create_index(SCHEMA, text), InvalidArgument, "cannot be encrypted");
     }

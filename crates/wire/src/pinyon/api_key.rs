@@ -9,12 +9,9 @@ use pinyon_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    admin::{
-        api_key::{RolesBody, read_roles},
-        list::list,
-    },
+    admin::api_key::{RolesBody, read_roles},
     json::{self, Bounded, Object},
-    parse_rfc3339, rfc3339,
+    listing, parse_rfc3339, rfc3339,
 };
 
 /// Names that are read of one list: more than any restriction can have, so that one too many is told as that.
@@ -160,7 +157,7 @@ pub fn bounded_key_model(key: &ApiKey, last: Option<KeyUse<'_>>) -> Vec<u8> {
 
 /// The body that lists keys.
 pub fn bounded_key_list<'a>(keys: impl Iterator<Item = (&'a ApiKey, Option<KeyUse<'a>>)>) -> Vec<u8> {
-    list(keys.map(|(key, last)| KeyOut::new(key, last)))
+    listing::list(keys.map(|(key, last)| KeyOut::new(key, last)))
 }
 
 /// The body that answers a creation and a rotation: the one time that the secret is told.

@@ -5,7 +5,7 @@ use pinyon_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{admin::list::list, json, percent::Parameters, rfc3339};
+use crate::{json, listing::list, percent::Parameters, rfc3339};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

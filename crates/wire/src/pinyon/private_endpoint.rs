@@ -3,7 +3,7 @@
 use pinyon_model::{NewPrivateEndpoint, PrivateEndpoint, PrivateLink, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{admin::list::list, json, rfc3339};
+use crate::{json, listing::list, rfc3339};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -48,7 +48,11 @@ enum DeploymentBody {
 pub(in crate::control) fn create(body: &[u8]) -> Result<IndexSpec> {
     let body: Body = json::from_control(body)?;
     let name = body.name.as_deref().map(IndexName::new).transpose()?;
-    parts::refuse_sources(body.source_collection.as_deref(), body.source_backup_id.as_deref())?;
+    if body.source_backup_id.is_some() {
+        return Err(Error::invalid(
+            "An index is made from a backup by POST /backups/{backup_id}/create-index; leave 'source_backup_id' out",
+        ));
+    }
     let schema = field::schema(body.schema.fields, body.cmek_id.is_some())?;
     let read_capacity = ReadCapacityBody::create(body.read_capacity)?;
     Ok(IndexSpec {
@@ -59,6 +63,7 @@ pub(in crate::control) fn create(body: &[u8]) -> Result<IndexSpec> {
         deletion_protection: parts::deletion_protection(body.deletion_protection.as_deref())?.unwrap_or_default(),
         tags: Tags::new(body.tags.unwrap_or_default())?,
         cmek_id: body.cmek_id.as_deref().map(CmekId::parse).transpose()?,
+        source_collection: body.source_collection,
     })
 }
 

@@ -7,4 +7,4 @@ mod print;
 
 pub(super) use configure::configure;
 pub(super) use create::create;
-pub(super) use print::IndexOut;
+pub(super) use print::{IndexOut, SchemaOut};

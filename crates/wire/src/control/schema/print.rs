@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use pinyon_model::{Deployment, Index, SchemaField};
+use pinyon_model::{Deployment, Index, IndexSchema, IndexSource, SchemaField};
 use serde::Serialize;
 
 use super::super::IndexHosts;
@@ -23,10 +23,15 @@ pub(in crate::control) struct IndexOut<'a> {
     tags: Option<&'a BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cmek_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_collection: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_backup_id: Option<String>,
 }
 
+/// A schema as 2026-07 prints it.
 #[derive(Serialize)]
-struct SchemaOut<'a> {
+pub(in crate::control) struct SchemaOut<'a> {
     fields: BTreeMap<&'a str, FieldOut<'a>>,
 }
 
@@ -61,13 +66,24 @@ impl<'a> IndexOut<'a> {
             status: index.state.into(),
             host: &hosts.host,
             private_host: hosts.private_host.as_deref(),
-            schema: SchemaOut { fields: index.schema.fields().iter().map(|(name, field)| (name.as_str(), field.into())).collect() },
+            schema: (&index.schema).into(),
             deployment: (&index.deployment).into(),
             read_capacity: provisioned.then(|| (&index.read_capacity).into()),
             deletion_protection: parts::deletion_protection_out(index.deletion_protection),
             tags: (!index.tags.is_empty()).then(|| index.tags.pairs()),
             cmek_id: index.cmek_id.map(|id| id.to_string()),
+            source_collection: parts::source_collection(index),
+            source_backup_id: match &index.source {
+                Some(IndexSource::Backup(id)) => Some(id.to_string()),
+                Some(IndexSource::Collection(_)) | None => None,
+            },
         }
+    }
+}
+
+impl<'a> From<&'a IndexSchema> for SchemaOut<'a> {
+    fn from(schema: &'a IndexSchema) -> Self {
+        Self { fields: schema.fields().iter().map(|(name, field)| (name.as_str(), field.into())).collect() }
     }
 }
 

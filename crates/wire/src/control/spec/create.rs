@@ -87,6 +87,7 @@ struct Place {
     deployment: Deployment,
     read_capacity: ReadCapacity,
     metadata: Option<MetadataSchema>,
+    source_collection: Option<String>,
 }
 
 /// Reads the body of a create.
@@ -104,6 +105,7 @@ pub(in crate::control) fn create(body: &[u8]) -> Result<IndexSpec> {
         deletion_protection: parts::deletion_protection(body.deletion_protection.as_deref())?.unwrap_or_default(),
         tags: Tags::new(body.tags.unwrap_or_default())?,
         cmek_id: None,
+        source_collection: place.source_collection,
     })
 }
 
@@ -122,6 +124,11 @@ fn schema(vector_type: &str, dimension: Option<i64>, metric: Option<Metric>, met
         },
         (other, _) => Err(Error::invalid(format!("vector_type is '{}'; dense and sparse are allowed", other.escape_debug()))),
     }
+}
+
+/// Some clients spell none by an empty text.
+fn named(collection: Option<String>) -> Option<String> {
+    collection.filter(|name| !name.is_empty())
 }
 
 fn out_of_range(n: i64) -> String {
@@ -144,18 +151,17 @@ fn metadata(schema: Option<SchemaBody>) -> Result<Option<MetadataSchema>> {
 
 impl ServerlessBody {
     fn place(self) -> Result<Place> {
-        parts::refuse_sources(self.source_collection.as_deref(), None)?;
         Ok(Place {
             deployment: parts::managed(self.cloud, self.region)?,
             read_capacity: ReadCapacityBody::create(self.read_capacity)?,
             metadata: metadata(self.schema)?,
+            source_collection: named(self.source_collection),
         })
     }
 }
 
 impl PodBody {
     fn place(self) -> Result<Place> {
-        parts::refuse_sources(self.source_collection.as_deref(), None)?;
         let replicas = parts::replicas(self.replicas.unwrap_or(1))?;
         let shards = self.shards.unwrap_or(1);
         if shards == 0 {
@@ -175,7 +181,8 @@ impl PodBody {
             shards,
             indexed: self.metadata_config.and_then(|m| m.indexed),
         };
-        Ok(Place { deployment, read_capacity: ReadCapacity::OnDemand, metadata: None })
+        let source_collection = named(self.source_collection);
+        Ok(Place { deployment, read_capacity: ReadCapacity::OnDemand, metadata: None, source_collection })
     }
 }
 
@@ -185,6 +192,7 @@ impl ByocBody {
             deployment: Deployment::Byoc { environment: parts::environment(self.environment)? },
             read_capacity: ReadCapacityBody::create(self.read_capacity)?,
             metadata: metadata(self.schema)?,
+            source_collection: None,
         })
     }
 }

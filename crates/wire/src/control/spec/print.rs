@@ -4,7 +4,7 @@ use pinyon_model::{Deployment, Index};
 use serde::Serialize;
 
 use super::super::IndexHosts;
-use super::super::parts::{self, ReadCapacityOut, StatusOut};
+use super::super::parts::{self, MetadataSchemaOut, ReadCapacityOut, StatusOut};
 use crate::ApiVersion;
 
 /// An index as dates up to 2026-04 print it.
@@ -39,6 +39,8 @@ enum SpecOut<'a> {
 struct ServerlessOut<'a> {
     cloud: &'a str,
     region: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_collection: Option<&'a str>,
     #[serde(flatten)]
     provision: ProvisionOut<'a>,
 }
@@ -56,17 +58,7 @@ struct ProvisionOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     read_capacity: Option<ReadCapacityOut<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    schema: Option<SchemaOut>,
-}
-
-#[derive(Serialize)]
-struct SchemaOut {
-    fields: BTreeMap<String, FilterableOut>,
-}
-
-#[derive(Serialize)]
-struct FilterableOut {
-    filterable: bool,
+    schema: Option<MetadataSchemaOut>,
 }
 
 #[derive(Serialize)]
@@ -78,6 +70,8 @@ struct PodOut<'a> {
     pods: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata_config: Option<MetadataConfigOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_collection: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -108,8 +102,11 @@ impl<'a> IndexOut<'a> {
 impl<'a> SpecOut<'a> {
     fn new(version: ApiVersion, index: &'a Index) -> Self {
         let provision = || ProvisionOut::new(version, index);
+        let source_collection = parts::source_collection(index);
         match &index.deployment {
-            Deployment::Managed { cloud, region } => SpecOut::Serverless(ServerlessOut { cloud, region, provision: provision() }),
+            Deployment::Managed { cloud, region } => {
+                SpecOut::Serverless(ServerlessOut { cloud, region, source_collection, provision: provision() })
+            }
             Deployment::Byoc { environment } => SpecOut::Byoc(ByocOut { environment, provision: provision() }),
             Deployment::Pod { environment, pod_type, replicas, shards, indexed } => SpecOut::Pod(PodOut {
                 environment,
@@ -118,6 +115,7 @@ impl<'a> SpecOut<'a> {
                 shards: *shards,
                 pods: replicas.saturating_mul(*shards),
                 metadata_config: indexed.as_deref().map(|indexed| MetadataConfigOut { indexed }),
+                source_collection,
             }),
         }
     }
@@ -128,8 +126,7 @@ impl<'a> ProvisionOut<'a> {
         if version < ApiVersion::V2025_10 {
             return Self { read_capacity: None, schema: None };
         }
-        let filterable = |name: &String| (name.clone(), FilterableOut { filterable: true });
-        let schema = index.schema.metadata_schema().map(|s| SchemaOut { fields: s.fields().iter().map(filterable).collect() });
+        let schema = index.schema.metadata_schema().map(|schema| (&schema).into());
         Self { read_capacity: Some((&index.read_capacity).into()), schema }
     }
 }

@@ -240,7 +240,12 @@ impl Service {
             () = self.backup_tasks.stored() => {}
             () = self.clock.wait_ms(STORING_MS) => {}
         }
-        lock(&self.jobs).drain(..).for_each(|job| job.abort());
+        let jobs: Vec<_> = lock(&self.jobs).drain(..).collect();
+        jobs.iter().for_each(|job| job.abort());
+        for job in jobs {
+            // One that was stopped has an error to tell; it holds this service until then.
+            let _ = job.await;
+        }
         if let Err(error) = self.record_key_use().await {
             tracing::warn!(%error, "the last uses of API keys are not in the audit log");
         }

@@ -3,11 +3,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use pinyon_engine::BackupSummary;
+use pinyon_engine::{BackupSummary, Engine};
 use pinyon_model::{AuditEvent, AuditOutcome, Backup, BackupCounts, BackupId, BackupStatus, ErrorCode, Principal, Result};
 use pinyon_storage::StorageError;
 
-use super::BackupDescriptor;
+use super::{BackupDescriptor, transfer::MANIFEST};
 use crate::{
     OpContext, Service,
     authorize::{Action, Installation},
@@ -74,8 +74,8 @@ impl Service {
         Ok(())
     }
 
-    /// Removes the folders of backups that have no row: of those that were deleted, and those that were never answered for. What is
-    /// younger than a day and was not deleted is left: its row may have been lost.
+    /// Removes the folders of backups that have no row: of those that were deleted, those that were never answered for, and those that
+    /// hold no whole backup. What is whole, younger than a day and was not deleted is left: its row may have been lost.
     pub(crate) async fn sweep_backups(&self) -> Result<()> {
         let folders = self.engine().backups().await?;
         let orphans: Vec<BackupId> = {
@@ -89,6 +89,7 @@ impl Service {
         let deleted = self.backups_in_audit("delete").await?;
         for id in orphans {
             let gone = deleted.contains(&id)
+                || !self.is_stored_whole(id).await?
                 || match BackupDescriptor::read(self.store(), id).await {
                     Ok(d) => self.clock().now_ms().saturating_sub(d.backup.created_at_ms) > ORPHAN_KEPT_MS,
                     Err(StorageError::NotFound { .. } | StorageError::KeyMissing { .. }) => true,
@@ -103,6 +104,11 @@ impl Service {
             }
         }
         Ok(())
+    }
+
+    async fn is_stored_whole(&self, id: BackupId) -> Result<bool> {
+        let manifest = format!("{}/{MANIFEST}", Engine::backup_folder(id));
+        Ok(self.store().blobs().list(&manifest).await?.iter().any(|b| b.name == manifest))
     }
 
     /// The backups that the audit log says were successfully deleted.

@@ -18,7 +18,7 @@ use crate::{
 /// The first part: the backup's key, sealed under the export key.
 const KEY: &str = "key";
 /// The part that makes the rest a backup, which is put last.
-const MANIFEST: &str = "manifest";
+pub(super) const MANIFEST: &str = "manifest";
 const DESCRIPTOR: &str = "descriptor";
 /// Bytes of a part that is kept in memory before it is put: a backup of a million namespaces has a tenth of that.
 const SMALL_PART_MAX: u64 = 1 << 30;

@@ -64,8 +64,8 @@ impl Service {
         self.detached(async move {
             let mut authorized = this.authorize(&ctx, Action::DeleteCollection, this.collections_scope(&ctx, &name)?).await?;
             let place = authorized.resource().place;
-            let result = this.delete_backup_authorized(&mut authorized, |tables| find(tables, place, &name)).await;
-            authorized.close(result).await
+            let result = this.delete_backup_authorized(&mut authorized, &ctx, |tables| find(tables, place, &name)).await;
+            this.deleted(authorized.close(result).await).await
         })
         .await
     }

@@ -2,8 +2,8 @@ use std::{future::Future, sync::Arc};
 
 use pinyon_engine::Capture;
 use pinyon_model::{
-    Backup, BackupId, BackupKind, BackupScheduleId, BackupStatus, Deployment, Error, ErrorCode, IndexId, IndexName, NewBackup, Page,
-    PageRequest, ProjectId, RestoreStatus, Result,
+    Backup, BackupId, BackupKind, BackupScheduleId, BackupStatus, DeletedKind, Deployment, Error, ErrorCode, IndexId, IndexName, NewBackup,
+    Page, PageRequest, ProjectId, RestoreStatus, Result,
 };
 use pinyon_storage::{KeyAbove, Purpose, random_bytes};
 
@@ -12,6 +12,7 @@ use crate::{
     IndexRef, OpContext, Service,
     authorize::{Action, Authorized, Named, Place},
     catalog::{Change, Noun, NounId, Tables},
+    deleted::Burying,
 };
 
 /// What is asked of the disk for a new backup before anything of it is written.
@@ -102,14 +103,14 @@ impl Service {
         authorized.close(found).await
     }
 
-    /// Deletes a backup. `FailedPrecondition` while it is being restored or read.
+    /// Deletes a backup; the operator can bring it back until the window is over. `FailedPrecondition` while it is being restored or read.
     pub async fn delete_backup(self: &Arc<Self>, ctx: &OpContext, id: &str) -> Result<()> {
         let (this, ctx, id) = (Arc::clone(self), ctx.clone(), id.to_owned());
         self.detached(async move {
             let mut authorized = this.authorize(&ctx, Action::DeleteBackup, this.backups_scope(&ctx, &id)?).await?;
             let place = authorized.resource().place;
-            let result = this.delete_backup_authorized(&mut authorized, |tables| find(tables, place, &id)).await;
-            authorized.close(result).await
+            let result = this.delete_backup_authorized(&mut authorized, &ctx, |tables| find(tables, place, &id)).await;
+            this.deleted(authorized.close(result).await).await
         })
         .await
     }
@@ -118,6 +119,7 @@ impl Service {
     pub(crate) async fn delete_backup_authorized<T>(
         &self,
         authorized: &mut Authorized<T>,
+        ctx: &OpContext,
         find: impl FnOnce(&Tables) -> Result<Backup>,
     ) -> Result<()> {
         let mut writer = self.catalog().writer().await;
@@ -133,13 +135,21 @@ impl Service {
         };
         authorized.name(backup.name().map_or_else(|| backup.id.to_string(), str::to_owned), backup.name().unwrap_or_default());
         authorized.note("backup_id", backup.id.to_string());
-        self.catalog().change(&mut writer, authorized, self.audit(), vec![Change::Delete(NounId::Backup(backup.id))]).await?;
-        drop(writer);
-        // One that is still being stored is removed when that ends.
-        if !self.backup_tasks().is_storing(backup.id) {
-            self.remove_backup(backup.id).await;
+        if self.backup_tasks().is_storing(backup.id) {
+            // What is not whole yet is not kept: it is removed when its storing ends.
+            let change = Change::Delete(NounId::Backup(backup.id));
+            return self.catalog().change(&mut writer, authorized, self.audit(), vec![change]).await;
         }
-        Ok(())
+        let burying = Burying {
+            kind: DeletedKind::Backup,
+            of: backup.id.to_string(),
+            name: backup.name().map_or_else(|| backup.id.to_string(), str::to_owned),
+            organization_id: self.catalog().tables().organization_of(backup.project_id),
+            project_id: Some(backup.project_id),
+            nouns: vec![NounId::Backup(backup.id)],
+            others: Vec::new(),
+        };
+        self.bury(&mut writer, authorized, ctx, burying).await
     }
 
     /// `Forbidden`, naming the customer's key, when a backup is under one that is not to be used now.

@@ -111,13 +111,18 @@ impl Service {
         Ok(self.store().blobs().list(&manifest).await?.iter().any(|b| b.name == manifest))
     }
 
-    /// The backups that the audit log says were successfully deleted.
+    /// The backups that the audit log says were successfully deleted, and not brought back since.
     pub(crate) async fn backups_in_audit(&self, action: &str) -> Result<BTreeSet<BackupId>> {
         let mut found = BTreeSet::new();
         let look = |e: &AuditEvent| {
-            let of_backup = matches!(e.resource_type.as_str(), "backup" | "collection");
-            if of_backup && e.action == action && e.outcome == AuditOutcome::Success {
-                found.extend(e.parameters.iter().filter(|(key, _)| key == "backup_id").filter_map(|(_, id)| BackupId::parse(id).ok()));
+            if e.outcome != AuditOutcome::Success {
+                return;
+            }
+            let ids = e.parameters.iter().filter(|(key, _)| key == "backup_id").filter_map(|(_, id)| BackupId::parse(id).ok());
+            match e.resource_type.as_str() {
+                "backup" | "collection" if e.action == action => found.extend(ids),
+                "deleted" if e.action == "restore" => ids.for_each(|id| _ = found.remove(&id)),
+                _ => {}
             }
         };
         self.audit().for_each(look).await?;
@@ -137,7 +142,7 @@ impl Service {
                 let found = tables.backups.get(&id).filter(|b| b.expires_at_ms.is_some_and(|at| at <= now_ms));
                 found.cloned().ok_or_else(|| super::not_found(&id.to_string()))
             };
-            let result = self.delete_backup_authorized(&mut authorized, still_due).await;
+            let result = self.delete_backup_authorized(&mut authorized, &ctx, still_due).await;
             match authorized.close(result).await {
                 Err(error) if !matches!(error.code, ErrorCode::FailedPrecondition | ErrorCode::NotFound) => return Err(error),
                 _ => {}

@@ -48,6 +48,7 @@ impl Service {
         let mut writer = self.catalog().writer().await;
         authorized.name(stored.info.of.clone(), stored.info.name.clone());
         authorized.note("kind", stored.info.kind.as_str());
+        stored.backups().for_each(|id| authorized.note("backup_id", id.to_string()));
         let nouns = self.nouns_to_restore(&stored)?;
         // A folder says that its index lives before a row does.
         let since_ms = now_ms.max(stored.info.deleted_at_ms.saturating_add(1));
@@ -174,6 +175,12 @@ impl<'a> There<'a> {
                     return Err(missing("customer-managed key", &id.to_string()));
                 }
                 taken(tables.index_by_name(i.index.project_id, &i.index.name).is_some(), "index", i.index.name.as_str())
+            }
+            Noun::Backup(b) => {
+                self.needs_project(b.project_id)?;
+                let name = b.name().filter(|_| b.is_collection());
+                let is_taken = |name: &str| tables.backups_of(b.project_id).any(|o| o.is_collection() && o.name() == Some(name));
+                taken(name.is_some_and(is_taken), "collection", name.unwrap_or_default())
             }
             Noun::ServiceAccount(a) => self.needs_organization(a.info.organization_id),
             Noun::User(u) => {

@@ -143,6 +143,8 @@ async fn a_backup_is_the_index_at_one_moment_and_stands_on_its_own() {
     service.delete_backup(&me, &backup.id.to_string()).await.unwrap();
     assert_eq!(code(service.describe_backup(&me, &backup.id.to_string()).await), Some(ErrorCode::NotFound));
     assert_eq!(content(&service, &me, "third").await, before, "what was restored stands on its own too");
+    house.clock.advance_ms(7 * 24 * 60 * 60 * 1_000);
+    service.purge_deleted(&house.operator(), false).await.unwrap();
     assert!(!files(house.path()).keys().any(|p| p.to_string_lossy().contains("backups/")), "nothing of it is left");
     close(service).await;
     let service = house.open().await;

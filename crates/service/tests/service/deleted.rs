@@ -7,7 +7,10 @@ use pinyon_model::{
 };
 use pinyon_service::{Clock, DeletionOptions, NewApiKey, OpContext, Service, ServiceOptions, SignedReport};
 
-use crate::common::*;
+use crate::{
+    backups::{named, stored},
+    common::*,
+};
 
 const WINDOW_MS: u64 = 60_000;
 
@@ -293,4 +296,40 @@ async fn records_that_were_deleted_leave_a_report_too() {
     assert_eq!((report.deleted.kind, report.deleted.name.as_str()), (DeletedKind::Records, "films"));
     assert!(!report.objects.is_empty() && !report.keys.is_empty(), "{report:?}");
     assert_eq!(service.stats(&me, &films, None).await.unwrap().total, 1);
+}
+
+#[tokio::test]
+async fn a_backup_comes_back_and_goes_for_good() {
+    let (house, service) = house().await;
+    let (me, operator) = (house.editor(&service).await, house.operator());
+    service.create_index(&me, spec("films")).await.unwrap();
+    let films = service.find_index(&me, "films").await.unwrap();
+    service.upsert(&me, &films, &namespace(""), vec![record("a", [1.0, 0.0, 0.0])]).await.unwrap();
+    let backup = service.create_backup(&me, "films", named("first")).await.unwrap();
+    let backup = stored(&service, &me, backup.id).await;
+    let text = backup.id.to_string();
+    service.delete_backup(&me, &text).await.unwrap();
+    assert_eq!(code(service.describe_backup(&me, &text).await), Some(ErrorCode::NotFound));
+    let kept = only(&service, &operator).await;
+    assert_eq!((kept.kind, kept.name.as_str(), &kept.of), (DeletedKind::Backup, "first", &text));
+    drop(films);
+    close(service).await;
+    // A start does not sweep what is kept, and a rebuild knows what was brought back.
+    let service = house.open_with(options(&house)).await.unwrap();
+    service.restore_deleted(&operator, kept.id).await.unwrap();
+    assert_eq!(service.describe_backup(&me, &text).await.unwrap().status, backup.status);
+    close(service).await;
+    std::fs::remove_file(house.path().join("catalog.db")).unwrap();
+    let report = Service::rebuild_catalog(options(&house), house.clock()).await.unwrap();
+    assert_eq!(report.backups, [backup.id]);
+
+    let service = house.open_with(options(&house)).await.unwrap();
+    let me = house.editor(&service).await;
+    service.delete_backup(&me, &text).await.unwrap();
+    house.clock.advance_ms(WINDOW_MS);
+    let purged = service.purge_deleted(&operator, false).await.unwrap().purged;
+    assert_eq!(purged.len(), 1);
+    assert!(!files(house.path()).keys().any(|p| p.to_string_lossy().contains("backups/")), "nothing of it is left");
+    let report = service.deletion_report(&operator, purged[0].id).await.unwrap();
+    assert!(report.text.contains("kind: backup\n") && report.text.contains("object: backups/") && report.text.contains("key destroyed: "));
 }

@@ -16,7 +16,7 @@ use crate::{
 
 /// Its name in the store, and of the system key it is sealed under.
 const OBJECT: &str = "rotation/indexes";
-const KEY: &str = "rotation";
+pub(crate) const KEY: &str = "rotation";
 const KIND: ObjectKind = ObjectKind(0x0113);
 const FORMAT: u16 = 1;
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;

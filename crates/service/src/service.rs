@@ -28,6 +28,7 @@ use crate::{
     password::PasswordPool,
     rates::{MonthlyUsage, RateLimiter},
     role_binding::bind,
+    rotation,
     store::Store,
     throttle::Throttle,
 };
@@ -171,6 +172,8 @@ impl Service {
         let token_mac = store.keys().system_key(TOKEN_KEY).await?.mac_for(TOKEN);
         // There from the first start, as the others: a record of a purge must not be under a key that is younger than what it is about.
         store.keys().system_key(REPORT_KEY).await?;
+        // Nor is it made by a job, which may be stopped in the middle of that.
+        store.keys().system_key(rotation::KEY).await?;
         let month = match MonthlyUsage::read(&store).await {
             Ok(month) => month,
             Err(error) => {

@@ -135,7 +135,7 @@ impl Service {
         };
         authorized.name(backup.name().map_or_else(|| backup.id.to_string(), str::to_owned), backup.name().unwrap_or_default());
         authorized.note("backup_id", backup.id.to_string());
-        if self.backup_tasks().is_storing(backup.id) {
+        if backup.status == BackupStatus::Initializing {
             // What is not whole yet is not kept: it is removed when its storing ends.
             let change = Change::Delete(NounId::Backup(backup.id));
             return self.catalog().change(&mut writer, authorized, self.audit(), vec![change]).await;
@@ -228,7 +228,11 @@ impl Service {
         self.until_done("how a backup ended is not recorded yet", || self.finish_backup(id, status.clone())).await;
         // In this order, so that of this task and a deletion one sees the other.
         drop(guard);
-        if !self.catalog().tables().backups.contains_key(&id) {
+        let is_known = {
+            let tables = self.catalog().tables();
+            tables.backups.contains_key(&id) || tables.deleted.values().any(|d| d.backups().any(|kept| kept == id))
+        };
+        if !is_known {
             self.remove_backup(id).await;
         }
     }

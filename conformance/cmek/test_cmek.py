@@ -1,8 +1,10 @@
 """The life of a customer's key: by ministack, which asks for signatures, external ids and permissions as AWS does, and by moto for what
 ministack lets through."""
 
+import os
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from conftest import flipped
 from kit import REGION, until
@@ -148,3 +150,35 @@ def test_kms_is_asked_by_the_number_of_keys(proxied):
     time.sleep(5.5)
     assert 3 <= proxy.asked.count("Decrypt") <= 6, proxy.asked
     assert proxy.asked.count("AssumeRole") == proxy.asked.count("Decrypt")
+
+
+def test_a_replacement_asks_by_the_number_of_keys(proxied):
+    """PINYON_REWRAP_NAMESPACES says how many namespaces there are, in twenty indexes."""
+    server, proxy = proxied
+    project, key = server.project()
+    _, made = server.add(project, server.aws.make_key(), server.aws.role)
+    namespaces, indexes = int(os.environ.get("PINYON_REWRAP_NAMESPACES", "200")), 20
+    hosts = [server.index(key, f"index-{n}")[0] for n in range(indexes)]
+
+    def fill(n):
+        body = {"vectors": [{"id": "a", "values": [1, 2, 3]}], "namespace": f"ns-{n}"}
+        status, told = server.ask("POST", "/vectors/upsert", body, key, hosts[n % indexes])
+        assert status == 200, told
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(fill, range(namespaces)))
+    body = {"key_arn": server.aws.make_key(), "role_arn": server.aws.role, "external_id": server.aws.EXTERNAL_ID}
+    proxy.asked.clear()
+    begin = time.monotonic()
+    status, told = server.call("POST", f"/pinyon/v1/cmeks/{made['id']}/replace", body, server.token)
+    assert status == 202, told
+    until(lambda: server.describe(made["id"])["replacement"] is None, "the key is replaced")
+    seconds = time.monotonic() - begin
+    calls = {operation: proxy.asked.count(operation) for operation in sorted(set(proxy.asked))}
+    print(f"replaced above {indexes} indexes with {namespaces} namespaces in {seconds:.2f} s with these calls: {calls}")
+    # One Encrypt, one Decrypt that tries it, and one Decrypt of each of the two keys for each second that it took.
+    assert calls["Encrypt"] == 1 and calls["Decrypt"] <= 3 + 2 * seconds, calls
+    assert seconds < 60
+    body = {"vector": [1, 2, 3], "topK": 1, "namespace": f"ns-{namespaces - 1}"}
+    status, found = server.ask("POST", "/query", body, key, hosts[(namespaces - 1) % indexes])
+    assert (status, [m["id"] for m in found["matches"]]) == (200, ["a"]), found

@@ -16,6 +16,7 @@ mod data_plane;
 mod deleted;
 mod disk;
 mod golden;
+mod golden_sealed;
 mod isolation;
 mod keys;
 mod payment;

@@ -178,7 +178,8 @@ def aws():
 
 @pytest.fixture
 def server(aws, request):
-    with CmekServer(request.node.name, aws.url, aws.credentials, "--cmek-cache-seconds", "1") as started:
+    """What is deleted is not kept here: a key cannot go before what lies under it."""
+    with CmekServer(request.node.name, aws.url, aws.credentials, "--cmek-cache-seconds", "1", "--deletion-window", "0s") as started:
         yield started
 
 

@@ -120,7 +120,7 @@ if (major >= 9) {
 
   check('a schedule is made, paused, enabled again and deleted', () =>
     source(async (index) => {
-      const nightly = { name: 'nightly', schedule: { type: 'time-based', frequency: 'daily' }, retention: { expireAfterDays: 7 } };
+      const nightly = { name: 'nightly', frequency: 'daily', retentionDays: 7 };
       const made = await pc.backupSchedules.create(index, nightly);
       assert.deepEqual([made.name, made.frequency, made.retentionExpireAfterDays, made.enabled], ['nightly', 'daily', 7, true]);
       assert.ok(made.nextScheduledRun > made.createdAt);
@@ -131,7 +131,7 @@ if (major >= 9) {
       const [planned] = (await pc.backupSchedules.history(id)).data;
       assert.equal(planned.status, 'Scheduled');
       assert.deepEqual(planned.scheduledExecutionAt, made.nextScheduledRun);
-      const paused = await pc.backupSchedules.update(id, { frequency: 'weekly', retention: { expireAfterDays: 30 }, enabled: false });
+      const paused = await pc.backupSchedules.update(id, { frequency: 'weekly', retentionDays: 30, enabled: false });
       assert.deepEqual([paused.enabled, paused.nextScheduledRun ?? null, paused.frequency], [false, null, 'weekly']);
       assert.equal((await pc.backupSchedules.update(id, { enabled: true })).enabled, true);
       const [taken] = (await pc.backupSchedules.history(id)).data;

@@ -88,3 +88,69 @@ fn a_full_disk_refuses_writes_and_can_be_emptied() {
     assert_eq!(listed.body["indexes"].as_array().map(Vec::len), Some(1), "{listed:?}");
     server.terminate();
 }
+
+/// What has this path, once its field is one of these.
+fn until(control: &mut Client, path: &str, field: &str, wanted: &[&str]) -> Value {
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let answer = control.send("GET", path, None).expect("an answer");
+        if answer.status == 200 && answer.body.pointer(field).and_then(Value::as_str).is_some_and(|found| wanted.contains(&found)) {
+            return answer.body;
+        }
+        assert!(std::time::Instant::now() < patience, "{path} is none of {wanted:?}: {answer:?}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn on_a_full_disk_backups_and_restores_fail_with_a_reason_and_harm_nothing() {
+    let dir = Directory::on_a_small_disk(160);
+    let server = Server::start(&dir, &[("PINYON_DELETION_WINDOW", "0s")]);
+    let (mut kept, mut ballast) = (create(&server, "kept"), create(&server, "ballast"));
+    let mut control = Client::new(&server.control_host());
+    (0..6).for_each(|batch| assert_eq!(upsert(&mut kept, batch).status, 200));
+    let made = control.send("POST", "/indexes/kept/backups", Some(&json!({"name": "early"}))).expect("an answer");
+    assert!(made.status < 300, "{made:?}");
+    let early = made.body["backup_id"].as_str().expect("an id").to_owned();
+    until(&mut control, &format!("/backups/{early}"), "/status", &["Ready"]);
+    let mut acknowledged = 0;
+    let refusal = fill(&mut ballast, &mut acknowledged);
+    assert_eq!(refusal.status, 503, "{refusal:?}");
+
+    let late = control.send("POST", "/indexes/ballast/backups", Some(&json!({"name": "late"}))).expect("an answer");
+    if late.status < 300 {
+        let id = late.body["backup_id"].as_str().expect("an id");
+        let ended = until(&mut control, &format!("/backups/{id}"), "/status", &["Ready", "Failed"]);
+        assert!(ended["status"] == "Ready" || ended["error_message"].as_str().is_some_and(|told| told.contains("disk")), "{ended}");
+        println!("a backup on a full disk is {}: {}", ended["status"], ended["error_message"]);
+    } else {
+        println!("a backup on a full disk is refused: {} {}", late.status, late.body);
+        assert!(late.status == 503 && late.body.to_string().contains("disk"), "{late:?}");
+    }
+    let path = format!("/backups/{early}/create-index");
+    let restored = control.send("POST", &path, Some(&json!({"name": "again"}))).expect("an answer");
+    if restored.status < 300 {
+        let job = restored.body["restore_job_id"].as_str().expect("an id").to_owned();
+        let ended = until(&mut control, &format!("/restore-jobs/{job}"), "/status", &["Completed", "Failed"]);
+        println!("a restore on a full disk is {}: {}", ended["status"], ended["error_message"]);
+        assert!(ended["error_message"].as_str().is_some_and(|told| told.contains("disk")), "{ended}");
+        let gone = control.send("DELETE", "/indexes/again", None).expect("an answer");
+        assert_eq!(gone.status, 202, "{gone:?}");
+    } else {
+        println!("a restore on a full disk is refused: {} {}", restored.status, restored.body);
+        assert!(restored.status == 503 && restored.body.to_string().contains("disk"), "{restored:?}");
+    }
+    assert_eq!((count(&mut kept), count(&mut ballast)), (2_400, acknowledged * 400));
+
+    assert_eq!(control.send("DELETE", "/indexes/ballast", None).expect("an answer").status, 202);
+    for backup in control.send("GET", "/backups", None).expect("an answer").body["data"].as_array().expect("a list") {
+        let id = backup["backup_id"].as_str().expect("an id");
+        assert!(id == early || control.send("DELETE", &format!("/backups/{id}"), None).expect("an answer").status == 202);
+    }
+    let restored = control.send("POST", &path, Some(&json!({"name": "again"}))).expect("an answer");
+    assert!(restored.status < 300, "with room it is restored: {restored:?}");
+    let found = until(&mut control, "/indexes/again", "/status/state", &["Ready"]);
+    let host = found["host"].as_str().expect("a host").replace("http://", "").replace("localhost", "127.0.0.1");
+    assert_eq!(count(&mut Client::new(&host)), 2_400);
+    server.terminate();
+}

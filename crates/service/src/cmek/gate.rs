@@ -35,7 +35,13 @@ impl Service {
     /// What a failure under a locked key is told as: by the key's name, where the key is why.
     pub(crate) fn name_key<T>(&self, index: &IndexRef, result: Result<T>) -> Result<T> {
         match result {
-            Err(error) if error.code == ErrorCode::Forbidden => Err(self.check_data_key(index).err().unwrap_or(error)),
+            Err(error) if error.code == ErrorCode::Forbidden => Err(match self.check_data_key(index) {
+                Err(named) => named,
+                Ok(()) if index.stored().index.cmek_id.is_some() => {
+                    Error::unavailable("The customer-managed key above this data was not to be had for a moment, and is again; try again")
+                }
+                Ok(()) => error,
+            }),
             result => result,
         }
     }

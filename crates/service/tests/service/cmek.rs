@@ -16,6 +16,7 @@ use pinyon_service::{CmekOptions, IndexRef, KeyContext, KeyFault, KeyHalf, KeyPr
 
 use crate::common::{House, audit_events, close, code, namespace, project, query, record, spec};
 
+mod backups;
 mod swapped;
 
 const LIFETIME_MS: u64 = 300_000;

@@ -51,12 +51,11 @@ impl ArchiveWriter {
         let name = path.file_name().ok_or_else(|| StorageError::invalid(format!("'{}' names no file", path.display())))?;
         let temp = path.with_file_name(format!(".{}.partial", name.to_string_lossy()));
         let file = fs::create_new(Site::BlobCreate, &temp)?;
-        let writer = Self { file, path: path.to_owned(), temp, at: 0, sum: Context::new(&SHA256), parts: 0, open: 0, finished: false };
+        let mut writer = Self { file, path: path.to_owned(), temp, at: 0, sum: Context::new(&SHA256), parts: 0, open: 0, finished: false };
         let mut header = [0; HEADER];
         header[..8].copy_from_slice(MAGIC);
         header[8..10].copy_from_slice(&FORMAT.to_le_bytes());
         header[16..].copy_from_slice(backup.as_bytes());
-        let mut writer = writer;
         writer.write(&header)?;
         Ok(writer)
     }

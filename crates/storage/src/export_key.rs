@@ -49,17 +49,15 @@ impl ExportKey {
 
     /// Seals a backup's key: its id (16), then the key itself, bound to the backup.
     pub fn seal_key(&self, backup: BackupId, key: &DataKey) -> Vec<u8> {
-        let id = *key.id().as_bytes();
-        [&id[..], &self.key().seal(&context(backup, &id), key.bytes())].concat()
+        [&key.id().as_bytes()[..], &self.key().seal_key(&context(backup), key)].concat()
     }
 
     /// Opens what [`ExportKey::seal_key`] made for this backup. `Invalid` when it is another key, or not what was written.
     pub fn open_key(&self, backup: BackupId, sealed: &[u8]) -> Result<DataKey> {
         let wrong = || StorageError::invalid("this export key does not open the file");
-        let (id, sealed) = sealed.split_first_chunk::<16>().ok_or_else(wrong)?;
-        let plain = Zeroizing::new(self.key().open(&context(backup, id), sealed).map_err(|_| wrong())?);
-        let bytes: &[u8; 32] = plain.as_slice().try_into().map_err(|_| wrong())?;
-        Ok(DataKey::from_parts(KeyId(*id), *bytes))
+        let (id, sealed) = sealed.split_first_chunk().ok_or_else(wrong)?;
+        let sealed = sealed.try_into().map_err(|_| wrong())?;
+        self.key().open_key(&context(backup), KeyId(*id), sealed).map_err(|_| wrong())
     }
 
     fn key(&self) -> DataKey {
@@ -67,8 +65,8 @@ impl ExportKey {
     }
 }
 
-fn context(backup: BackupId, id: &[u8; 16]) -> Vec<u8> {
-    [b"pinyon export key 1".as_slice(), backup.as_bytes(), id].concat()
+fn context(backup: BackupId) -> Vec<u8> {
+    [b"pinyon export key 1".as_slice(), backup.as_bytes()].concat()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use pinyon_model::{BackupId, Error, ErrorCode, Result};
-use pinyon_storage::{DataKey, KeyId, KeyRing, Opens};
+use pinyon_storage::{DataKey, KeyId, KeyRing};
 
 use super::{
     BackupSummary,
@@ -178,11 +178,7 @@ impl Capture {
         }
         let mut manifest = BackupManifest::default();
         for StoredNamespace { namespace, keys } in done {
-            for key in keys {
-                if manifest.key(key.id()).is_none() {
-                    manifest.keys.push(key);
-                }
-            }
+            manifest.keys.extend(keys.into_iter().map(|key| (key.id(), key)));
             manifest.namespaces.push(namespace);
         }
         if !manifest.namespaces.iter().all(|n| n.segments.is_empty()) {

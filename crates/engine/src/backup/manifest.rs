@@ -9,7 +9,7 @@
 //! with names, schemas and segments as in the namespace list and in manifests. A namespace's keys are those that its segments
 //! and deletes are sealed under.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use pinyon_model::{BackupId, Lsn, MetadataSchema, NamespaceId, NamespaceName, Result};
 use pinyon_storage::{DataKey, KeyId, ObjectKind, Opens, Purpose, PutMode, SEALED_KEY};
@@ -27,7 +27,7 @@ const FORMAT: u16 = 1;
 /// A backup's manifest, with its keys open.
 #[derive(Debug, Default)]
 pub(super) struct BackupManifest {
-    pub(super) keys: Vec<Arc<DataKey>>,
+    pub(super) keys: BTreeMap<KeyId, Arc<DataKey>>,
     pub(super) namespaces: Vec<BackupNamespace>,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct BackupNamespace {
 
 impl Opens for BackupManifest {
     fn key(&self, id: KeyId) -> Option<&DataKey> {
-        self.keys.iter().find(|key| key.id() == id).map(Arc::as_ref)
+        self.keys.get(&id).map(Arc::as_ref)
     }
 }
 
@@ -66,7 +66,7 @@ impl BackupManifest {
         let mut out = Encoder::default();
         out.id16(id.as_bytes());
         out.count(self.keys.len());
-        for key in &self.keys {
+        for key in self.keys.values() {
             out.id16(key.id().as_bytes());
             out.0.extend_from_slice(&above.seal_key(&context(id), key));
         }
@@ -116,10 +116,10 @@ impl BackupManifest {
     }
 }
 
-fn key(id: BackupId, above: &DataKey, from: &mut Decoder<'_>) -> Option<Arc<DataKey>> {
+fn key(id: BackupId, above: &DataKey, from: &mut Decoder<'_>) -> Option<(KeyId, Arc<DataKey>)> {
     let key = KeyId::from_bytes(from.id16()?);
     let sealed: [u8; SEALED_KEY] = from.bytes(SEALED_KEY)?.try_into().ok()?;
-    Some(Arc::new(above.open_key(&context(id), key, &sealed).ok()?))
+    Some((key, Arc::new(above.open_key(&context(id), key, &sealed).ok()?)))
 }
 
 fn namespace(from: &mut Decoder<'_>) -> Option<BackupNamespace> {
@@ -161,14 +161,15 @@ mod tests {
                 segments: vec![segment],
             };
             let namespaces: Vec<_> = names.iter().map(namespace).collect();
-            let manifest = BackupManifest { keys: vec![Arc::new(DataKey::generate())], namespaces: namespaces.clone() };
+            let key = Arc::new(DataKey::generate());
+            let manifest = BackupManifest { keys: BTreeMap::from([(key.id(), key)]), namespaces: namespaces.clone() };
             let plain = manifest.encode(id, &above);
             for len in 0..plain.len() {
                 prop_assert!(BackupManifest::decode(id, &above, &plain[..len]).is_none());
             }
             let read = BackupManifest::decode(id, &above, &plain).unwrap();
             prop_assert_eq!(read.namespaces, namespaces);
-            prop_assert_eq!(read.keys[0].id(), manifest.keys[0].id());
+            prop_assert!(read.keys.keys().eq(manifest.keys.keys()));
             prop_assert!(BackupManifest::decode(id, &DataKey::generate(), &plain).is_none());
             prop_assert!(BackupManifest::decode(BackupId::from_bytes([9; 16]), &above, &plain).is_none());
         }

@@ -48,7 +48,7 @@ async fn restore_one(
 ) -> Result<()> {
     shared.check_running()?;
     let id = NamespaceId::from_random(pinyon_storage::random_bytes());
-    let own = manifest.keys.iter().filter(|key| backed_up.keys.contains(&key.id())).cloned().collect();
+    let own = backed_up.keys.iter().filter_map(|id| manifest.keys.get(id).cloned()).collect();
     let keys = shared.keys.adopt_namespace_keys(list.index, id, own).await.map_err(stored)?;
     let folder = namespace_folder(list.index, id);
     for object in backed_up.segments.iter().flat_map(|segment| segment.objects()) {

@@ -4,6 +4,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
+use pinyon_engine::Engine;
 use pinyon_model::{Backup, BackupId, BackupKind, BackupStatus, CmekId, Error, ErrorCode, ObjectId, Result};
 use pinyon_storage::{ARCHIVE_PIECE, ArchiveReader, ArchiveWriter, ExportKey, Purpose, PutMode};
 
@@ -54,7 +55,7 @@ impl Service {
         let _reading = self.backup_tasks().begin_reading(backup);
         let key = ExportKey::generate();
         let sealed = key.seal_key(backup, &*self.store().keys().backup_key(backup)?);
-        let folder = format!("backups/{}/", backup.hex());
+        let folder = format!("{}/", Engine::backup_folder(backup));
         let mut blobs = self.store().blobs().list(&folder).await?;
         blobs.sort_by_key(|b| (b.name.ends_with(MANIFEST), b.name.clone()));
         let mut writer = blocking(move || {
@@ -136,7 +137,7 @@ impl Service {
 
     /// Puts what the file holds into the backup's folder, its manifest at the end.
     async fn put_parts(&self, id: BackupId, mut reader: ArchiveReader) -> Result<()> {
-        let folder = format!("backups/{}", id.hex());
+        let folder = Engine::backup_folder(id);
         let mut last = None;
         loop {
             let (back, next) = blocking(move || reader.next_part().map(|next| (reader, next))).await?;

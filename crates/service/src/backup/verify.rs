@@ -64,8 +64,7 @@ impl Service {
         // An index without a row and a descriptor is removed by the next start too.
         self.remove_storage(scratch).await;
         restored?;
-        let mut lsns: Vec<_> = read.lsns.into_iter().map(|(name, lsn)| (name, lsn.0)).collect();
-        lsns.sort();
+        let lsns = read.lsns.into_iter().map(|(name, lsn)| (name, lsn.0)).collect();
         Ok(BackupReport { counts: expected, lsns })
     }
 
@@ -74,8 +73,7 @@ impl Service {
         let handle = self.engine().index(id, options.clone());
         let stats = handle.stats().await?;
         let names: Vec<&NamespaceName> = stats.namespaces.keys().collect();
-        let mut expected: Vec<&NamespaceName> = backup.lsns.iter().map(|(name, _)| name).collect();
-        expected.sort();
+        let expected: Vec<&NamespaceName> = backup.lsns.iter().map(|(name, _)| name).collect();
         compare("the number of namespaces that come out", &names.len(), &expected.len())?;
         if names != expected {
             return Err(damaged("the namespaces that come out", &"others", &"the backup's"));

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::future::join_all;
 use pinyon_kernels::Kernels;
-use pinyon_model::{IndexId, MetadataSchema, NamespaceId, ObjectId, Result, VectorShape};
+use pinyon_model::{IndexId, MetadataSchema, ObjectId, Result, VectorShape};
 use pinyon_storage::{BlobStore, KeyStore, SealedStore};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -19,7 +19,6 @@ use crate::{
     check,
     error::stored,
     namespace::{Removals, remove_superseded},
-    namespace_list::namespace_folder,
     open_set::OpenSet,
     pool::Pool,
     recall::{self, Sampler},
@@ -97,11 +96,6 @@ impl Engine {
         format!("indexes/{}", id.hex())
     }
 
-    /// The folder of a namespace, deleted ones that are kept too.
-    pub fn namespace_folder(index: IndexId, id: NamespaceId) -> String {
-        namespace_folder(index, id)
-    }
-
     /// Makes a new index: its key is durable when this returns. Making it again does nothing.
     pub async fn create_index(&self, id: IndexId, options: &IndexOptions) -> Result<()> {
         self.shared.check_running()?;
@@ -126,7 +120,9 @@ impl Engine {
                 handle.delete_all().await;
             }
             shared.keys.destroy_index_keys(id).await.map_err(stored)?;
-            shared.store.delete_dir(&Self::index_folder(id)).await.map_err(stored)
+            shared.store.delete_dir(&Self::index_folder(id)).await.map_err(stored)?;
+            // A destroyed key leaves the key file too: an older copy of the data finds it nowhere.
+            shared.keys.compact().await.map_err(stored)
         };
         self.shared.finish(delete).await
     }

@@ -180,7 +180,7 @@ async fn keys_are_rotated_while_writes_and_searches_go_on() {
     };
     let mut keys = Vec::new();
     while !writer.is_finished() {
-        for removed in index.rotate_namespace_keys(&pinyon_engine::Progress::default()).await.unwrap() {
+        for removed in index.rotate_namespace_keys().await.unwrap() {
             keys.extend(removed.keys);
         }
         index.query(&ns, greatest(10)).await.unwrap();
@@ -215,7 +215,7 @@ async fn a_rotation_cut_short_anywhere_is_ended_by_the_next() {
         index.delete(&ns, DeleteSelector::Ids(vec![id("05")])).await.unwrap();
         let now = contents(&index, &ns).await.unwrap();
         let installed = install(home.dir.path(), vec![Rule::once(site, nth, Fault::Eio)]);
-        let outcome = index.rotate_namespace_keys(&pinyon_engine::Progress::default()).await;
+        let outcome = index.rotate_namespace_keys().await;
         drop(installed);
         cut_short += u32::from(outcome.is_err());
         drop(engine);

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use pinyon_engine::Progress;
 use pinyon_model::{IndexId, Principal, Result};
 use pinyon_storage::{ObjectKind, Purpose, PutMode, StorageError};
 
@@ -94,7 +93,7 @@ impl Service {
         let mut authorized = self.authorize(&ctx, Action::RotateDataKeys, index.clone()).await?;
         let result = async {
             let handle = std::sync::Arc::clone(authorized.handle(self)?);
-            handle.rotate_namespace_keys(&Progress::default()).await
+            handle.rotate_namespace_keys().await
         };
         let result = result.await;
         if let Ok(removed) = &result {

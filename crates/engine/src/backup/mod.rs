@@ -32,7 +32,7 @@ pub struct BackupSummary {
     pub records: u64,
     /// Bytes of its objects as they are stored; most of them are other owners' too.
     pub bytes: u64,
-    /// The last write of each namespace that is in it, by name.
+    /// The last write of each namespace that is in it, in the order of names.
     pub lsns: Vec<(NamespaceName, Lsn)>,
 }
 
@@ -68,10 +68,10 @@ impl Engine {
             // Under a customer's key that was taken away it does not open, and is destroyed all the same.
             let keys = shared.keys.backup_key(id).map(|key| key.id()).into_iter().collect();
             shared.keys.destroy_backup_key(id).await.map_err(stored)?;
-            shared.keys.compact().await.map_err(stored)?;
             shared.store.delete_dir(&folder).await.map_err(stored)?;
+            shared.keys.compact().await.map_err(stored)?;
             let objects = files.into_iter().map(|file| (file.name, file.size)).collect();
-            Ok(Removed { what: format!("backup {id}"), objects, keys })
+            Ok(Removed { objects, keys })
         };
         self.shared.finish(delete).await
     }

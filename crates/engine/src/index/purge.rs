@@ -3,7 +3,7 @@
 use pinyon_model::{ErrorCode, NamespaceId, Result};
 
 use super::IndexHandle;
-use crate::{DeletedNamespace, Progress, Removed, error::stored};
+use crate::{DeletedNamespace, Removed, error::stored};
 
 impl IndexHandle {
     /// The deleted namespaces that can be brought back.
@@ -14,6 +14,11 @@ impl IndexHandle {
     /// Brings a deleted namespace back. `NotFound` if it is not kept, `AlreadyExists` if its name is taken.
     pub async fn restore_namespace(&self, id: NamespaceId) -> Result<()> {
         self.namespaces().await?.restore(id).await
+    }
+
+    /// What the purge of a deleted namespace will remove.
+    pub async fn kept_of(&self, id: NamespaceId) -> Result<Removed> {
+        self.namespaces().await?.kept_of(id).await
     }
 
     /// Purges the deleted namespaces that are kept until `due_ms` or less: their keys are destroyed, then their files removed. Tells of each
@@ -43,18 +48,15 @@ impl IndexHandle {
     }
 
     /// Gives every namespace a new key, seals what it holds anew under it, and destroys the keys before.
-    pub async fn rotate_namespace_keys(&self, progress: &Progress) -> Result<Vec<Removed>> {
+    pub async fn rotate_namespace_keys(&self) -> Result<Vec<Removed>> {
         let list = self.namespaces().await?;
-        let slots = list.starting_with("");
-        progress.begin(slots.len() as u64);
         let mut removed = Vec::new();
-        for slot in slots {
+        for slot in list.starting_with("") {
             match slot.open(&list).await {
                 Ok(namespace) => removed.push(namespace.rotate().await?),
                 Err(error) if error.code == ErrorCode::NotFound => {}
                 Err(error) => return Err(error),
             }
-            progress.step();
         }
         self.shared.keys.compact().await.map_err(stored)?;
         Ok(removed)

@@ -18,8 +18,6 @@ use crate::{error::stored, namespace_list::namespace_folder, shared::Shared};
 /// What was removed for good.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removed {
-    /// What it was, for people.
-    pub what: String,
     /// The names of the files, and their bytes.
     pub objects: Vec<(String, u64)>,
     /// The ids of the keys that were destroyed.
@@ -70,7 +68,7 @@ impl Namespace {
             file.starts_with("log-") || ObjectId::parse(file).is_ok_and(|id| !manifest.names(id))
         };
         let objects = before.into_iter().filter(|object| gone(&object.name)).map(|object| (object.name, object.size)).collect();
-        Ok(Removed { what: format!("deleted and overwritten records of namespace {}", self.id), objects, keys })
+        Ok(Removed { objects, keys })
     }
 
     /// Sees to it that nothing is left, on disk or in a copy that the keys of today open, of records that were deleted or overwritten before

@@ -73,21 +73,23 @@ impl NamespaceList {
         self.change(Change::Restore(id), Purpose::Essential).await.map(drop)
     }
 
+    /// The files and keys of a namespace that was deleted; keys that are gone already have no id to be told.
+    pub(crate) async fn kept_of(&self, id: NamespaceId) -> Result<Removed> {
+        let files = self.shared.store.list(&format!("{}/", namespace_folder(self.index, id))).await.map_err(stored)?;
+        let ring = self.shared.keys.namespace_keys(self.index, id).ok();
+        let keys = ring.iter().flat_map(|ring| ring.older().iter().chain([ring.current()])).map(|key| key.id()).collect();
+        Ok(Removed { objects: files.into_iter().map(|file| (file.name, file.size)).collect(), keys })
+    }
+
     /// Ends the keeping of those whose time is up: their keys are destroyed and their files removed.
     pub(crate) async fn purge(self: &Arc<Self>, due_ms: u64) -> Result<Vec<Removed>> {
         let due: Vec<DeletedNamespace> = self.deleted().into_iter().filter(|d| d.kept_until_ms <= due_ms).collect();
         let mut removed = Vec::new();
         for DeletedNamespace { id, .. } in due {
-            let folder = namespace_folder(self.index, id);
-            let files = self.shared.store.list(&format!("{folder}/")).await.map_err(stored)?;
-            let keys = match self.shared.keys.namespace_keys(self.index, id) {
-                Ok(ring) => ring.older().iter().chain([ring.current()]).map(|key| key.id()).collect(),
-                Err(_) => Vec::new(),
-            };
+            let kept = self.kept_of(id).await?;
             self.change(Change::Purge(id), Purpose::Essential).await?;
             self.remove_remains(id).await;
-            let objects = files.into_iter().map(|file| (file.name, file.size)).collect();
-            removed.push(Removed { what: format!("namespace {id}"), objects, keys });
+            removed.push(kept);
         }
         if !removed.is_empty() {
             // The wrapped bytes of the keys go from the key store's file too.

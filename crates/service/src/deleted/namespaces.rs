@@ -1,6 +1,6 @@
 //! Deleted namespaces, which the engine keeps in the list of their index; and the records that were deleted or overwritten.
 
-use pinyon_engine::{DeletedNamespace, Engine, Removed};
+use pinyon_engine::{DeletedNamespace, Removed};
 use pinyon_model::{Deleted, DeletedId, DeletedKind, DeletionReport, Error, ErrorCode, NamespaceId, Principal, Result};
 use pinyon_storage::random_bytes;
 
@@ -85,22 +85,20 @@ impl Service {
             due.retain(|n| n.kept_until_ms <= upto_ms);
             let mut records = Vec::new();
             for namespace in &due {
-                records.push(self.plan_namespace(index.resource(), namespace).await?);
+                records.push(self.plan_namespace(&index, namespace).await?);
             }
             all.push(DueNamespaces { index, upto_ms, records });
         }
         Ok(all)
     }
 
-    async fn plan_namespace(&self, index: &IndexRef, namespace: &DeletedNamespace) -> Result<PurgeRecord> {
+    async fn plan_namespace(&self, index: &Authorized<IndexRef>, namespace: &DeletedNamespace) -> Result<PurgeRecord> {
         if let Some(begun) = self.read_purge_record(deleted_id(namespace.id)).await? {
             return Ok(begun);
         }
-        let folder = format!("{}/", Engine::namespace_folder(index.id(), namespace.id));
-        let objects = self.store().blobs().list(&folder).await?.into_iter().map(|b| (b.name, b.size)).collect();
-        let ring = self.store().keys().namespace_keys(index.id(), namespace.id).ok();
-        let keys = ring.iter().flat_map(|ring| std::iter::once(ring.current()).chain(ring.older())).map(|key| key.id().to_string());
-        let report = DeletionReport { deleted: self.describe_deleted(index, namespace), purged_at_ms: 0, objects, keys: keys.collect() };
+        let Removed { objects, keys } = index.handle(self)?.kept_of(namespace.id).await?;
+        let (deleted, keys) = (self.describe_deleted(index.resource(), namespace), keys.iter().map(ToString::to_string).collect());
+        let report = DeletionReport { deleted, purged_at_ms: 0, objects, keys };
         Ok(PurgeRecord { report, signed: None })
     }
 

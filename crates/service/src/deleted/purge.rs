@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pinyon_engine::Engine;
-use pinyon_model::{Deleted, DeletedId, DeletedKind, DeletionReport, Error, Principal, Result};
+use pinyon_model::{Deleted, DeletedId, DeletionReport, Error, Principal, Result};
 
 use super::{
     SignedReport,
@@ -170,15 +170,6 @@ impl Service {
         }
         for due in namespaces.into_iter().filter(|_| outcome.waiting.is_none()) {
             outcome.purged.extend(self.purge_namespaces(due).await?);
-        }
-        if outcome.purged.iter().any(|d| {
-            matches!(
-                d.kind,
-                DeletedKind::Project | DeletedKind::Index | DeletedKind::Namespace | DeletedKind::Organization | DeletedKind::Backup
-            )
-        }) {
-            // A destroyed key leaves the key file too: an older copy of the data finds it nowhere.
-            self.store().keys().compact().await?;
         }
         Ok(outcome)
     }

@@ -276,11 +276,6 @@ impl KeyStore {
         self.0.entries().project_ids()
     }
 
-    /// Whether a project key is unlocked.
-    pub fn is_unlocked(&self, id: KeyId) -> bool {
-        self.0.unlocked().contains_key(&id)
-    }
-
     /// Forgets a project key and every key below it, at once; whoever still holds one of these keeps it.
     pub fn lock_project_key(&self, id: KeyId) {
         self.0.unlocked.write().unwrap_or_else(PoisonError::into_inner).remove(&id);

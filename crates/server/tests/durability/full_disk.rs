@@ -1,5 +1,11 @@
 //! A disk that really fills up: writes are refused, reads and deletions work, and writes resume when there is room.
 
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::Path,
+};
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -8,6 +14,10 @@ use crate::{
 };
 
 const DIMENSION: usize = 1_000;
+/// The file that [`occupy`] makes, in the data directory.
+const BALLAST: &str = "ballast";
+/// Bytes that [`occupy`] leaves: less than the reserve of 64 MiB, by more than the logs of a few batches.
+const LEFT: u64 = 32 << 20;
 
 fn create(server: &Server, name: &str) -> Client {
     let body = json!({"name": name, "dimension": DIMENSION, "spec": {"serverless": {"cloud": "aws", "region": "us-east-1"}}});
@@ -89,6 +99,15 @@ fn a_full_disk_refuses_writes_and_can_be_emptied() {
     server.terminate();
 }
 
+/// Fills a disk from outside, so that it stays full: what is written by the server alone may give room back whenever a flush ends.
+fn occupy(disk: &Path) {
+    let mut ballast = File::create(disk.join(BALLAST)).expect("a file");
+    let room = |file: &File| rustix::fs::fstatvfs(file).map(|s| s.f_bavail * s.f_frsize).expect("the state of the disk");
+    while room(&ballast) > LEFT {
+        ballast.write_all(&[0; 1 << 20]).expect("room for it");
+    }
+}
+
 /// What has this path, once its field is one of these.
 fn until(control: &mut Client, path: &str, field: &str, wanted: &[&str]) -> Value {
     let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
@@ -106,18 +125,20 @@ fn until(control: &mut Client, path: &str, field: &str, wanted: &[&str]) -> Valu
 fn on_a_full_disk_backups_and_restores_fail_with_a_reason_and_harm_nothing() {
     let dir = Directory::on_a_small_disk(160);
     let server = Server::start(&dir, &[("PINYON_DELETION_WINDOW", "0s")]);
-    let (mut kept, mut ballast) = (create(&server, "kept"), create(&server, "ballast"));
+    let (mut kept, mut other) = (create(&server, "kept"), create(&server, "other"));
     let mut control = Client::new(&server.control_host());
     (0..6).for_each(|batch| assert_eq!(upsert(&mut kept, batch).status, 200));
     let made = control.send("POST", "/indexes/kept/backups", Some(&json!({"name": "early"}))).expect("an answer");
     assert!(made.status < 300, "{made:?}");
     let early = made.body["backup_id"].as_str().expect("an id").to_owned();
     until(&mut control, &format!("/backups/{early}"), "/status", &["Ready"]);
+    occupy(&server.disk(&dir));
+    // The server asks how much is free every few megabytes.
     let mut acknowledged = 0;
-    let refusal = fill(&mut ballast, &mut acknowledged);
+    let refusal = fill(&mut other, &mut acknowledged);
     assert_eq!(refusal.status, 503, "{refusal:?}");
 
-    let late = control.send("POST", "/indexes/ballast/backups", Some(&json!({"name": "late"}))).expect("an answer");
+    let late = control.send("POST", "/indexes/other/backups", Some(&json!({"name": "late"}))).expect("an answer");
     if late.status < 300 {
         let id = late.body["backup_id"].as_str().expect("an id");
         let ended = until(&mut control, &format!("/backups/{id}"), "/status", &["Ready", "Failed"]);
@@ -140,9 +161,9 @@ fn on_a_full_disk_backups_and_restores_fail_with_a_reason_and_harm_nothing() {
         println!("a restore on a full disk is refused: {} {}", restored.status, restored.body);
         assert!(restored.status == 503 && restored.body.to_string().contains("disk"), "{restored:?}");
     }
-    assert_eq!((count(&mut kept), count(&mut ballast)), (2_400, acknowledged * 400));
+    assert_eq!((count(&mut kept), count(&mut other)), (2_400, acknowledged * 400));
 
-    assert_eq!(control.send("DELETE", "/indexes/ballast", None).expect("an answer").status, 202);
+    fs::remove_file(server.disk(&dir).join(BALLAST)).expect("the file goes");
     for backup in control.send("GET", "/backups", None).expect("an answer").body["data"].as_array().expect("a list") {
         let id = backup["backup_id"].as_str().expect("an id");
         assert!(id == early || control.send("DELETE", &format!("/backups/{id}"), None).expect("an answer").status == 202);

@@ -8,12 +8,16 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use pinyon_model::{IndexId, Lsn, NamespaceId};
-use pinyon_storage::{BlobStore, KeyStore, LocalStore, Log, LogKind, LogOptions, ObjectKind, RootKey, SealedStore, Space};
+use pinyon_model::{BackupId, IndexId, Lsn, NamespaceId};
+use pinyon_storage::{
+    BlobStore, DataKey, KeyId, KeyRing, KeyStore, LocalStore, Log, LogKind, LogOptions, ObjectKind, Opens, RootKey, SEALED_KEY,
+    SealedStore, Space, StorageError,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -30,6 +34,8 @@ struct Found {
     /// What none of the keys opens.
     closed: Vec<String>,
     plants: BTreeSet<&'static str>,
+    /// Those of them that are in backups.
+    backed_up: BTreeSet<&'static str>,
 }
 
 /// Each is the text of a record.
@@ -43,77 +49,131 @@ const PLANTS: [&str; 6] = [
 ];
 
 impl Found {
-    fn look(&mut self, plain: &[u8]) {
-        self.plants.extend(PLANTS.iter().filter(|p| plain.windows(p.len()).any(|w| w == p.as_bytes())));
+    fn look(&mut self, name: &str, plain: &[u8]) {
+        let seen = PLANTS.into_iter().filter(|p| plain.windows(p.len()).any(|w| w == p.as_bytes()));
+        for plant in seen {
+            self.plants.insert(plant);
+            if name.starts_with("backups/") {
+                self.backed_up.insert(plant);
+            }
+        }
     }
 }
 
-/// Opens everything below `indexes/` and `backups/` of a data directory that nobody uses.
-fn search(data: &Path, keys: &Path, root: &RootKey) -> Found {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let keys = KeyStore::open(keys, root.clone()).unwrap();
-        let store = std::sync::Arc::new(LocalStore::open(data, Space::unlimited()).unwrap());
-        let sealed = SealedStore::new(store.clone());
-        let mut found = Found::default();
-        let mut logs = BTreeSet::new();
-        for blob in store.list("indexes/").await.unwrap() {
-            let parts: Vec<&str> = blob.name.split('/').collect();
-            let index = IndexId::parse(parts[1]).unwrap();
-            let namespace = (parts[2] == "namespaces").then(|| NamespaceId::parse(parts[3]).unwrap());
-            if parts.last().unwrap().starts_with("log-") {
-                logs.insert((index, namespace, blob.name.rsplit_once('/').unwrap().0.to_owned()));
-                continue;
-            }
-            let bytes = store.get(&blob.name).await.unwrap().0;
-            let kind = ObjectKind(u16::from_le_bytes([bytes[10], bytes[11]]));
-            let opened = match namespace {
-                Some(namespace) => match keys.namespace_keys(index, namespace) {
-                    Ok(ring) => sealed.open(&blob.name, kind, &*ring).await,
-                    Err(error) => Err(error),
-                },
-                None => match keys.index_key(index) {
-                    Ok(key) => sealed.open(&blob.name, kind, &*key).await,
-                    Err(error) => Err(error),
-                },
-            };
-            let read = match opened {
-                Ok(reader) => reader.read_all().await,
-                Err(error) => Err(error),
-            };
-            match read {
-                Ok(plain) => {
-                    found.objects += 1;
-                    found.look(&plain);
+/// The keys that a backup brings along, as its manifest has them (docs/formats.md).
+struct BackupKeys(Vec<DataKey>);
+
+impl Opens for BackupKeys {
+    fn key(&self, id: KeyId) -> Option<&DataKey> {
+        self.0.iter().find(|key| key.id() == id)
+    }
+}
+
+impl BackupKeys {
+    fn read(backup: BackupId, above: &DataKey, manifest: &[u8]) -> Self {
+        let (id, rest) = manifest.split_first_chunk::<16>().unwrap();
+        assert_eq!(id, backup.as_bytes());
+        let (count, rest) = rest.split_first_chunk().unwrap();
+        let context = [b"pinyon backup ".as_slice(), backup.as_bytes()].concat();
+        let open = |entry: &[u8]| {
+            let (id, sealed) = entry.split_first_chunk().unwrap();
+            above.open_key(&context, KeyId::from_bytes(*id), sealed.try_into().unwrap()).unwrap()
+        };
+        Self(rest.chunks(16 + SEALED_KEY).take(u32::from_le_bytes(*count) as usize).map(open).collect())
+    }
+}
+
+/// A data directory that nobody uses, with keys.
+struct Search {
+    store: Arc<LocalStore>,
+    sealed: SealedStore,
+    keys: KeyStore,
+}
+
+impl Search {
+    /// Opens everything below `indexes/` and `backups/`.
+    fn all(data: &Path, keys: &Path, root: &RootKey) -> Found {
+        let store = Arc::new(LocalStore::open(data, Space::unlimited()).unwrap());
+        let search = Self { sealed: SealedStore::new(store.clone()), store, keys: KeyStore::open(keys, root.clone()).unwrap() };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let mut found = Found::default();
+            let mut logs = BTreeSet::new();
+            for folder in ["indexes/", "backups/"] {
+                for blob in search.store.list(folder).await.unwrap() {
+                    match blob.name.rsplit_once('/').unwrap() {
+                        (folder, file) if file.starts_with("log-") => drop(logs.insert(folder.to_owned())),
+                        _ => search.object(&blob.name, &mut found).await,
+                    }
                 }
-                Err(error) => found.closed.push(format!("{}: {error}", blob.name)),
             }
+            logs.iter().for_each(|folder| search.log(data, folder, &mut found));
+            found
+        })
+    }
+
+    async fn object(&self, name: &str, found: &mut Found) {
+        match self.read(name).await {
+            Ok(plain) => {
+                found.objects += 1;
+                found.look(name, &plain);
+            }
+            Err(error) => found.closed.push(format!("{name}: {error}")),
         }
-        for (index, namespace, folder) in logs {
-            let ring = match namespace {
-                Some(namespace) => keys.namespace_keys(index, namespace).map(|ring| (*ring).clone()),
-                None => keys.index_key(index).map(Into::into),
-            };
-            let Ok(ring) = ring else {
-                found.closed.push(folder);
-                continue;
-            };
-            let (kind, owner) = match namespace {
-                Some(namespace) => (LogKind::NAMESPACE, *namespace.as_bytes()),
-                None => (LogKind::NAMESPACE_LIST, *index.as_bytes()),
-            };
-            let dir = data.join(&folder);
-            let options = LogOptions { kind, owner, keys: ring, after: Lsn(first_lsn(&dir)), space: Space::unlimited() };
-            match Log::open(dir, options) {
-                Ok((_, frames)) => {
-                    found.frames += frames.len();
-                    frames.iter().for_each(|(_, frame)| found.look(frame));
+    }
+
+    async fn read(&self, name: &str) -> Result<Vec<u8>, StorageError> {
+        let keys = match *name.split('/').collect::<Vec<_>>() {
+            ["indexes", index, "namespaces", namespace, _] => self.ring(index, Some(namespace))?,
+            ["indexes", index, "namespace-list", _] | ["indexes", index, _] => self.ring(index, None)?,
+            ["backups", backup, file] => {
+                let id = BackupId::parse(backup).unwrap();
+                let above = self.keys.backup_key(id)?;
+                if file != "manifest" && file != "descriptor" {
+                    let manifest = self.open(&format!("backups/{backup}/manifest"), &*above).await?;
+                    return self.open(name, &BackupKeys::read(id, &above, &manifest)).await;
                 }
-                Err(error) => found.closed.push(format!("{folder}: {error}")),
+                above.into()
             }
+            _ => panic!("{name} is in no folder that is known"),
+        };
+        self.open(name, &keys).await
+    }
+
+    async fn open(&self, name: &str, keys: &impl Opens) -> Result<Vec<u8>, StorageError> {
+        let bytes = self.store.get(name).await?.0;
+        let kind = ObjectKind(u16::from_le_bytes([bytes[10], bytes[11]]));
+        self.sealed.open(name, kind, keys).await?.read_all().await.map(Into::into)
+    }
+
+    fn log(&self, data: &Path, folder: &str, found: &mut Found) {
+        let (index, namespace, kind, owner) = match *folder.split('/').collect::<Vec<_>>() {
+            [_, index, _, namespace] => (index, Some(namespace), LogKind::NAMESPACE, *NamespaceId::parse(namespace).unwrap().as_bytes()),
+            [_, index, "namespace-list"] => (index, None, LogKind::NAMESPACE_LIST, *IndexId::parse(index).unwrap().as_bytes()),
+            _ => panic!("{folder} has no log that is known"),
+        };
+        let dir = data.join(folder);
+        let opened = self.ring(index, namespace).and_then(|keys| {
+            let options = LogOptions { kind, owner, keys, after: Lsn(first_lsn(&dir)), space: Space::unlimited() };
+            Log::open(dir, options)
+        });
+        match opened {
+            Ok((_, frames)) => {
+                found.frames += frames.len();
+                frames.iter().for_each(|(_, frame)| found.look(folder, frame));
+            }
+            Err(error) => found.closed.push(format!("{folder}: {error}")),
         }
-        found
-    })
+    }
+
+    /// The keys of an index or of one of its namespaces.
+    fn ring(&self, index: &str, namespace: Option<&str>) -> Result<KeyRing, StorageError> {
+        let index = IndexId::parse(index).unwrap();
+        match namespace {
+            Some(id) => self.keys.namespace_keys(index, NamespaceId::parse(id).unwrap()).map(|ring| (*ring).clone()),
+            None => self.keys.index_key(index).map(Into::into),
+        }
+    }
 }
 
 /// What comes before the oldest frame of a log, so that every frame there is read.
@@ -140,7 +200,7 @@ impl House {
     }
 
     fn search(&self, data: &Path) -> Found {
-        search(data, &self.keys, &self.root())
+        Search::all(data, &self.keys, &self.root())
     }
 }
 
@@ -168,6 +228,21 @@ fn reports(dir: &Directory) -> Vec<Value> {
     answer.body["reports"].as_array().unwrap_or_else(|| panic!("{answer:?}")).clone()
 }
 
+/// The ids of the backups that there are, once so many are taken.
+fn whole_backups(control: &mut Client, count: usize) -> Vec<String> {
+    let patience = Instant::now() + Duration::from_secs(30);
+    loop {
+        let listed = control.send("GET", "/backups", None).expect("an answer").body;
+        let ready = listed["data"].as_array().into_iter().flatten().filter(|backup| backup["status"] == "Ready");
+        let ids: Vec<String> = ready.map(|backup| backup["backup_id"].as_str().unwrap().to_owned()).collect();
+        if ids.len() == count {
+            return ids;
+        }
+        assert!(Instant::now() < patience, "{listed}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn what_was_deleted_is_nowhere_after_its_window() {
     let window_s = setting("PINYON_CANARY_WINDOW_S", 3);
@@ -187,9 +262,28 @@ fn what_was_deleted_is_nowhere_after_its_window() {
     upsert(&mut films, "quiet", "log", PLANTS[1]);
     upsert(&mut films, "doomed", "namespace", PLANTS[4]);
     upsert(&mut books, "", "index", PLANTS[5]);
+    // One that somebody asks for, of an index that lives on, and one that a schedule takes, of an index that goes.
+    let mut control = Client::new(&server.control_host());
+    let asked = control.send("POST", "/indexes/films/backups", Some(&json!({"name": "by hand"}))).expect("an answer");
+    assert!(asked.status < 300, "{asked:?}");
+    let schedule = json!({
+        "name": "nightly",
+        "schedule": {"type": "time-based", "frequency": "daily"},
+        "retention": {"expire_after_days": 7},
+    });
+    let mut schedules = Client::new(&server.control_host()).speaking("2026-07");
+    let scheduled = schedules.send("POST", "/indexes/books/backup-schedules", Some(&schedule)).expect("an answer");
+    let schedule = format!("/backup-schedules/{}", scheduled.body["schedule_id"].as_str().expect("an id"));
+    // One that is enabled again runs at once.
+    for enabled in [false, true] {
+        let changed = schedules.send("PATCH", &schedule, Some(&json!({"enabled": enabled}))).expect("an answer");
+        assert_eq!(changed.status, 200, "{changed:?}");
+    }
+    let backups = whole_backups(&mut control, 2);
     server.terminate();
     let before = house.search(&house.dir.data());
     assert_eq!(before.plants, PLANTS.into_iter().collect(), "the search sees every plant: {before:?}");
+    assert_eq!(before.backed_up, before.plants, "in the backups too: {before:?}");
     assert!(before.closed.is_empty(), "{before:?}");
     let older = house.dir.path().join("older");
     copy(&house.dir.data(), &older);
@@ -208,16 +302,17 @@ fn what_was_deleted_is_nowhere_after_its_window() {
     assert_eq!(gone.status, 200, "{gone:?}");
     let gone = Client::new(&server.control_host()).send("DELETE", "/indexes/books", None).expect("an answer");
     assert_eq!(gone.status, 202, "{gone:?}");
+    for backup in &backups {
+        let gone = Client::new(&server.control_host()).send("DELETE", &format!("/backups/{backup}"), None).expect("an answer");
+        assert_eq!(gone.status, 202, "{gone:?}");
+    }
     let since = reports(&house.dir).len();
     // Twice in each window for the records, and once it is over for the rest.
     let patience = Instant::now() + Duration::from_secs(window_s * 3 + 20);
     let all = loop {
         let all = reports(&house.dir);
-        let new = |kind: &str| all.iter().skip(since.min(all.len())).filter(|r| r["deleted"]["kind"] == kind).count();
-        if new("records") > 0
-            && all.iter().any(|r| r["deleted"]["kind"] == "namespace")
-            && all.iter().any(|r| r["deleted"]["kind"] == "index")
-        {
+        let of = |kind: &str, skipped: usize| all.iter().skip(skipped).filter(|r| r["deleted"]["kind"] == kind).count();
+        if of("records", since.min(all.len())) > 0 && of("namespace", 0) > 0 && of("index", 0) > 0 && of("backup", 0) == backups.len() {
             break all;
         }
         assert!(Instant::now() < patience, "{all:?}");
@@ -243,10 +338,11 @@ fn what_was_deleted_is_nowhere_after_its_window() {
     let copied = house.search(&older);
     assert!(copied.plants.is_empty() && !copied.closed.is_empty(), "an older copy opens with the keys of today: {copied:?}");
     println!(
-        "before: {} objects and {} frames opened, {} plants; after: {} and {}, none; an older copy: {} things that no key opens, no plant; {} reports signed",
+        "before: {} objects and {} frames opened, {} plants, {} of them in backups; after: {} and {}, none; an older copy: {} things that no key opens, no plant; {} reports signed",
         before.objects,
         before.frames,
         before.plants.len(),
+        before.backed_up.len(),
         after.objects,
         after.frames,
         copied.closed.len(),

@@ -20,8 +20,8 @@ use crate::{
 
 /// So long is kept what was deleted. A purge comes at most a fifth of it later.
 const WINDOW: (&str, &str) = ("PINYON_DELETION_WINDOW", "1s");
-/// Indexes that are deleted together.
-const AT_ONCE: usize = 4;
+/// Indexes that are deleted together; as many namespaces of an index that stays go with them, and backups of that.
+const AT_ONCE: usize = 2;
 
 fn command(dir: &Directory, command: Value) -> Value {
     let answer = Client::operator(&dir.data()).command(&command).expect("an answer");
@@ -29,32 +29,61 @@ fn command(dir: &Directory, command: Value) -> Value {
     answer.body
 }
 
-/// What is kept and what is reported as purged, by the ids that they had, each with the id of its deletion.
+/// What is kept and what is reported as purged, by kind and name, each with the id of its deletion.
 fn account(dir: &Directory) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
-    let pair = |row: &Value| (row["of"].as_str().unwrap().to_owned(), row["id"].as_str().unwrap().to_owned());
+    let named = |row: &Value| (format!("{} {}", row["kind"], row["name"]), row["id"].as_str().unwrap().to_owned());
+    let some = |row: &&Value| ["index", "namespace", "backup"].iter().any(|kind| row["kind"] == *kind);
     let kept = command(dir, json!({"command": "list-deleted"}));
-    let kept = kept["deleted"].as_array().unwrap().iter().filter(|row| row["kind"] == "index").map(pair).collect();
+    let kept = kept["deleted"].as_array().unwrap().iter().filter(some).map(named).collect();
     let gone = command(dir, json!({"command": "deletion-report", "id": null}));
-    let gone = gone["reports"].as_array().unwrap().iter().map(|r| &r["deleted"]).filter(|row| row["kind"] == "index").map(pair).collect();
+    let gone = gone["reports"].as_array().unwrap().iter().map(|r| &r["deleted"]).filter(some).map(named).collect();
     (kept, gone)
 }
 
-/// Makes indexes with records and deletes them; their ids.
+fn create(control: &mut Client, name: &str) -> Client {
+    let body = json!({"name": name, "dimension": 3, "metric": "cosine", "spec": {"serverless": {"cloud": "aws", "region": "us-east-1"}}});
+    let made = control.send("POST", "/indexes", Some(&body)).expect("an answer");
+    assert_eq!(made.status, 201, "{made:?}");
+    Client::new(made.body["host"].as_str().unwrap().trim_start_matches("http://"))
+}
+
+fn upsert(data: &mut Client, namespace: &str) {
+    let records: Vec<Value> = (0..20).map(|i| json!({"id": format!("r{i}"), "values": [i, 1, 2]})).collect();
+    let answer = data.send("POST", "/vectors/upsert", Some(&json!({"vectors": records, "namespace": namespace}))).expect("an answer");
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+fn delete(client: &mut Client, path: &str) {
+    let gone = client.send("DELETE", path, None).expect("an answer");
+    assert!(gone.status == 202 || gone.status == 200, "{path}: {gone:?}");
+}
+
+/// Makes indexes, namespaces and backups with records and deletes them; their kinds and names.
 fn delete_some(server: &Server, round: u64) -> Vec<String> {
     let mut control = Client::new(&server.control_host());
+    let described = control.send("GET", "/indexes/stays", None).expect("an answer");
+    let mut stays = match described.body["host"].as_str() {
+        Some(host) => Client::new(host.trim_start_matches("http://")),
+        None => create(&mut control, "stays"),
+    };
     let mut deleted = Vec::new();
     for n in 0..AT_ONCE {
         let name = format!("doomed-{round}-{n}");
-        let body =
-            json!({"name": name, "dimension": 3, "metric": "cosine", "spec": {"serverless": {"cloud": "aws", "region": "us-east-1"}}});
-        let made = control.send("POST", "/indexes", Some(&body)).expect("an answer");
-        assert_eq!(made.status, 201, "{made:?}");
-        let mut data = Client::new(made.body["host"].as_str().unwrap().trim_start_matches("http://"));
-        let records: Vec<Value> = (0..20).map(|i| json!({"id": format!("r{i}"), "values": [i, 1, 2]})).collect();
-        assert_eq!(data.send("POST", "/vectors/upsert", Some(&json!({"vectors": records}))).expect("an answer").status, 200);
-        let gone = control.send("DELETE", &format!("/indexes/{name}"), None).expect("an answer");
-        assert_eq!(gone.status, 202, "{gone:?}");
-        deleted.push(made.body["id"].as_str().unwrap().to_owned());
+        upsert(&mut create(&mut control, &name), "");
+        upsert(&mut stays, &name);
+        let made = control.send("POST", "/indexes/stays/backups", Some(&json!({"name": name}))).expect("an answer");
+        assert!(made.status < 300, "{made:?}");
+        let backup = format!("/backups/{}", made.body["backup_id"].as_str().unwrap());
+        let patience = Instant::now() + Duration::from_secs(30);
+        while control.send("GET", &backup, None).expect("an answer").body["status"] != "Ready" {
+            assert!(Instant::now() < patience, "{made:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+        delete(&mut control, &backup);
+        delete(&mut stays, &format!("/namespaces/{name}"));
+        delete(&mut control, &format!("/indexes/{name}"));
+        let named = [("index", name.clone()), ("namespace", format!("stays/{name}")), ("backup", name)];
+        deleted.extend(named.map(|(kind, name)| format!("{} {}", json!(kind), json!(name))));
     }
     deleted
 }
@@ -75,7 +104,7 @@ fn kill_amid_purges() {
         let (kept, gone) = account(&dir);
         let known: BTreeSet<String> = kept.keys().chain(gone.keys()).cloned().collect();
         assert_eq!(known, deleted, "each is kept, or reported");
-        amid += u64::from(!kept.is_empty() && gone.len() > (round as usize) * AT_ONCE / 2);
+        amid += u64::from(!kept.is_empty() && gone.len() > (round as usize) * 3 * AT_ONCE / 2);
     }
     let patience = Instant::now() + Duration::from_secs(30);
     let gone = loop {
@@ -87,7 +116,10 @@ fn kill_amid_purges() {
         thread::sleep(Duration::from_millis(50));
     };
     assert_eq!(gone.keys().cloned().collect::<BTreeSet<_>>(), deleted);
-    assert_eq!(std::fs::read_dir(dir.data().join("indexes")).map_or(0, |entries| entries.count()), 0, "nothing is left of them");
+    let left = |folder: &str| std::fs::read_dir(dir.data().join(folder)).map_or(0, |entries| entries.count());
+    assert_eq!((left("indexes"), left("backups")), (1, 0), "nothing is left of them");
+    let stays = std::fs::read_dir(dir.data().join("indexes")).unwrap().flatten().next().unwrap().path();
+    assert_eq!(std::fs::read_dir(stays.join("namespaces")).map_or(0, |entries| entries.count()), 0, "nor of the namespaces");
     for id in gone.values() {
         let document = command(&dir, json!({"command": "deletion-report", "id": id}))["document"].clone();
         let verified = command(&dir, json!({"command": "verify-deletion-report", "document": document}));
@@ -97,7 +129,7 @@ fn kill_amid_purges() {
     assert!(whole, "{said}");
     server.terminate();
     println!(
-        "{kills} kills, {} indexes deleted, {} reports verified, {amid} starts that found some of them kept and some gone",
+        "{kills} kills, {} indexes, namespaces and backups deleted, {} reports verified, {amid} starts that found some of them kept and some gone",
         deleted.len(),
         gone.len()
     );

@@ -7,10 +7,6 @@ use pinyon_model::{
     NewCollection, NewRestore, PageRequest, Prefix, ReadCapacity, ReadCapacityChange, RecordId, RestoreJob, RestoreStatus, Role, Tags,
 };
 use pinyon_service::{Clock, ExportKey, LimitPreset, Limits, OpContext, Service, ServiceOptions};
-use pinyon_storage::{
-    faults::{self, Fault, Rule},
-    fs::Site,
-};
 
 use crate::common::{House, audit_events, close, code, files, name, namespace, pod, project, query, record, restore, spec, tags};
 
@@ -19,7 +15,7 @@ const FIRST: PageRequest = PageRequest { limit: 100, after: None };
 /// Every record of a namespace, by id.
 type Content = BTreeMap<String, BTreeMap<String, pinyon_model::Record>>;
 
-async fn content(service: &Service, ctx: &OpContext, index: &str) -> Content {
+pub(crate) async fn content(service: &Service, ctx: &OpContext, index: &str) -> Content {
     let index = service.find_index(ctx, index).await.unwrap();
     let stats = service.stats(ctx, &index, None).await.unwrap();
     let mut content = Content::new();
@@ -42,7 +38,7 @@ async fn content(service: &Service, ctx: &OpContext, index: &str) -> Content {
     content
 }
 
-async fn fill(service: &Service, ctx: &OpContext, index: &str, namespaces: usize, from: usize) {
+pub(crate) async fn fill(service: &Service, ctx: &OpContext, index: &str, namespaces: usize, from: usize) {
     let index = service.find_index(ctx, index).await.unwrap();
     for n in 0..namespaces {
         let records = (from..from + 3).map(|i| record(&format!("r{i}"), [1.0, n as f32, i as f32])).collect();
@@ -54,7 +50,7 @@ pub(crate) fn named(text: &str) -> NewBackup {
     NewBackup { name: Some(text.to_owned()), description: None }
 }
 
-fn into(text: &str) -> NewRestore {
+pub(crate) fn into(text: &str) -> NewRestore {
     NewRestore { name: name(text), tags: None, deletion_protection: DeletionProtection::Disabled, read_capacity: None, cmek_id: None }
 }
 
@@ -77,7 +73,7 @@ pub(crate) async fn stored(service: &Service, ctx: &OpContext, id: BackupId) -> 
     .await
 }
 
-async fn restored(service: &Service, ctx: &OpContext, job: &RestoreJob) -> RestoreJob {
+pub(crate) async fn restored(service: &Service, ctx: &OpContext, job: &RestoreJob) -> RestoreJob {
     until("a restore's end", async || {
         let job = service.describe_restore_job(ctx, &job.id.to_string()).await.unwrap();
         (job.status != RestoreStatus::Pending).then_some(job)
@@ -85,7 +81,7 @@ async fn restored(service: &Service, ctx: &OpContext, job: &RestoreJob) -> Resto
     .await
 }
 
-async fn backed_up(service: &Arc<Service>, ctx: &OpContext, index: &str, text: &str) -> Backup {
+pub(crate) async fn backed_up(service: &Arc<Service>, ctx: &OpContext, index: &str, text: &str) -> Backup {
     let backup = service.create_backup(ctx, index, named(text)).await.unwrap();
     assert_eq!(backup.status, BackupStatus::Initializing);
     let backup = stored(service, ctx, backup.id).await;
@@ -401,46 +397,6 @@ async fn a_restore_that_fails_says_why_and_harms_nothing_else() {
     let report = service.check(&house.operator()).await.unwrap();
     assert!(matches!(&report.damaged[..], [only] if only.file.contains("backups/")), "the check names it, and nothing else: {report:?}");
     assert_eq!(code(service.verify_backup(&me_operator(&house), &backup.id.to_string()).await), Some(ErrorCode::DataLoss));
-}
-
-#[tokio::test]
-async fn a_disk_that_fills_up_midway_fails_the_job_with_the_reason_and_harms_nothing_else() {
-    let house = House::new();
-    let service = house.open().await;
-    let me = house.editor(&service).await;
-    service.create_index(&me, spec("plants")).await.unwrap();
-    fill(&service, &me, "plants", 10, 0).await;
-    let early = backed_up(&service, &me, "plants", "early").await;
-    fill(&service, &me, "plants", 10, 3).await;
-    let before = content(&service, &me, "plants").await;
-    // From one of the writes on: what came before it lies there.
-    let full = |site, nth| faults::install(&house.path().canonicalize().unwrap(), vec![Rule { nth, ..Rule::always(site, Fault::Enospc) }]);
-    for site in [Site::BlobWrite, Site::BlobLink, Site::BlobSync] {
-        let installed = full(site, 3);
-        let failed = service.create_backup(&me, "plants", named("late")).await.unwrap();
-        let failed = stored(&service, &me, failed.id).await;
-        drop(installed);
-        assert!(matches!(&failed.status, BackupStatus::Failed(reason) if reason.contains("disk is full")), "{site:?}: {failed:?}");
-        assert_eq!(content(&service, &me, "plants").await, before, "{site:?}");
-        service.delete_backup(&me, &failed.id.to_string()).await.unwrap();
-    }
-    for nth in [3, 8] {
-        let installed = full(Site::BlobLink, nth);
-        let (_, job) = service.create_index_from_backup(&me, &early.id.to_string(), into("again")).await.unwrap();
-        let job = restored(&service, &me, &job).await;
-        drop(installed);
-        assert!(matches!(&job.status, RestoreStatus::Failed(reason) if reason.contains("disk is full")), "{nth}: {job:?}");
-        assert_eq!(content(&service, &me, "plants").await, before, "{nth}");
-        service.delete_index(&me, "again").await.unwrap();
-    }
-    let late = backed_up(&service, &me, "plants", "late").await;
-    for (backup, name, records) in [(&early, "then", 30), (&late, "now", 60)] {
-        let (_, job) = service.create_index_from_backup(&me, &backup.id.to_string(), into(name)).await.unwrap();
-        assert_eq!(restored(&service, &me, &job).await.status, RestoreStatus::Completed);
-        assert_eq!(content(&service, &me, name).await.values().map(BTreeMap::len).sum::<usize>(), records);
-    }
-    assert!(service.check(&house.operator()).await.unwrap().damaged.is_empty());
-    close(service).await;
 }
 
 fn me_operator(house: &House) -> OpContext {

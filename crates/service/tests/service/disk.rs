@@ -1,9 +1,16 @@
-//! A full disk: what adds is refused, what takes away works and is audited, and everything works again once there is room.
+//! A full disk: what adds is refused, what takes away works and is audited, and everything works again once there is room. And a disk that
+//! fills up while a backup is taken or restored.
 
-use pinyon_model::AuditOutcome;
-use pinyon_model::{ErrorCode, IndexChange};
+use std::collections::BTreeMap;
+
+use pinyon_model::{AuditOutcome, BackupStatus, ErrorCode, IndexChange, RestoreStatus};
 use pinyon_service::ServiceOptions;
+use pinyon_storage::{
+    faults::{self, Fault, Rule},
+    fs::Site,
+};
 
+use crate::backups::{backed_up, content, fill, into, named, restored, stored};
 use crate::common::{House, audit_events, close, code, namespace, query, record, spec, tags};
 
 #[tokio::test]
@@ -48,5 +55,45 @@ async fn deletions_work_on_a_full_disk() {
     let host = service.find_index(&me, "kept").await.unwrap();
     service.upsert(&me, &host, &ns, vec![record("s", [1.0, 0.0, 0.0])]).await.unwrap();
     service.create_index(&me, spec("new")).await.unwrap();
+    close(service).await;
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_up_midway_fails_the_job_with_the_reason_and_harms_nothing_else() {
+    let house = House::new();
+    let service = house.open().await;
+    let me = house.editor(&service).await;
+    service.create_index(&me, spec("plants")).await.unwrap();
+    fill(&service, &me, "plants", 10, 0).await;
+    let early = backed_up(&service, &me, "plants", "early").await;
+    fill(&service, &me, "plants", 10, 3).await;
+    let before = content(&service, &me, "plants").await;
+    // From one of the writes on: what came before it lies there.
+    let full = |site, nth| faults::install(&house.path().canonicalize().unwrap(), vec![Rule { nth, ..Rule::always(site, Fault::Enospc) }]);
+    for site in [Site::BlobWrite, Site::BlobLink, Site::BlobSync] {
+        let installed = full(site, 3);
+        let failed = service.create_backup(&me, "plants", named("late")).await.unwrap();
+        let failed = stored(&service, &me, failed.id).await;
+        drop(installed);
+        assert!(matches!(&failed.status, BackupStatus::Failed(reason) if reason.contains("disk is full")), "{site:?}: {failed:?}");
+        assert_eq!(content(&service, &me, "plants").await, before, "{site:?}");
+        service.delete_backup(&me, &failed.id.to_string()).await.unwrap();
+    }
+    for nth in [3, 8] {
+        let installed = full(Site::BlobLink, nth);
+        let (_, job) = service.create_index_from_backup(&me, &early.id.to_string(), into("again")).await.unwrap();
+        let job = restored(&service, &me, &job).await;
+        drop(installed);
+        assert!(matches!(&job.status, RestoreStatus::Failed(reason) if reason.contains("disk is full")), "{nth}: {job:?}");
+        assert_eq!(content(&service, &me, "plants").await, before, "{nth}");
+        service.delete_index(&me, "again").await.unwrap();
+    }
+    let late = backed_up(&service, &me, "plants", "late").await;
+    for (backup, name, records) in [(&early, "then", 30), (&late, "now", 60)] {
+        let (_, job) = service.create_index_from_backup(&me, &backup.id.to_string(), into(name)).await.unwrap();
+        assert_eq!(restored(&service, &me, &job).await.status, RestoreStatus::Completed);
+        assert_eq!(content(&service, &me, name).await.values().map(BTreeMap::len).sum::<usize>(), records);
+    }
+    assert!(service.check(&house.operator()).await.unwrap().damaged.is_empty());
     close(service).await;
 }

@@ -230,6 +230,25 @@ impl KeyStore {
         self.request(Change::Rewrap(Owner::Backup(backup), above)).await
     }
 
+    /// The ids of the keys of an index and of its namespaces, in ascending order, also of those that are locked; none if there is none.
+    pub fn index_key_ids(&self, index: IndexId) -> Vec<KeyId> {
+        let entries = self.0.entries();
+        let mut ids = entries.ids(&Owner::Index(index));
+        ids.extend(entries.namespaces_of(index).iter().flat_map(|namespace| entries.ids(namespace)));
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The ids of a namespace's keys, the current one last, also when they are locked.
+    pub fn namespace_key_ids(&self, index: IndexId, namespace: NamespaceId) -> Vec<KeyId> {
+        self.0.entries().ids(&Owner::Namespace(index, namespace))
+    }
+
+    /// The id of a backup's key, also when it is locked.
+    pub fn backup_key_id(&self, backup: BackupId) -> Option<KeyId> {
+        self.0.entries().ids(&Owner::Backup(backup)).pop()
+    }
+
     /// What wraps an index's key; none if it has none.
     pub fn above_index(&self, index: IndexId) -> Option<KeyAbove> {
         self.0.entries().get(&Owner::Index(index)).last().map(|key| key.above)

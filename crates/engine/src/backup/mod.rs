@@ -65,8 +65,7 @@ impl Engine {
         let shared = std::sync::Arc::clone(&self.shared);
         let delete = async move {
             let files = shared.store.list(&format!("{folder}/")).await.map_err(stored)?;
-            // Under a customer's key that was taken away it does not open, and is destroyed all the same.
-            let keys = shared.keys.backup_key(id).map(|key| key.id()).into_iter().collect();
+            let keys = shared.keys.backup_key_id(id).into_iter().collect();
             shared.keys.destroy_backup_key(id).await.map_err(stored)?;
             shared.store.delete_dir(&folder).await.map_err(stored)?;
             shared.keys.compact().await.map_err(stored)?;

@@ -73,12 +73,11 @@ impl NamespaceList {
         self.change(Change::Restore(id), Purpose::Essential).await.map(drop)
     }
 
-    /// The files and keys of a namespace that was deleted; keys that are gone already have no id to be told.
+    /// The files of a namespace that was deleted, and its keys unless they are gone already.
     pub(crate) async fn kept_of(&self, id: NamespaceId) -> Result<Removed> {
         let files = self.shared.store.list(&format!("{}/", namespace_folder(self.index, id))).await.map_err(stored)?;
-        let ring = self.shared.keys.namespace_keys(self.index, id).ok();
-        let keys = ring.iter().flat_map(|ring| ring.older().iter().chain([ring.current()])).map(|key| key.id()).collect();
-        Ok(Removed { objects: files.into_iter().map(|file| (file.name, file.size)).collect(), keys })
+        let objects = files.into_iter().map(|file| (file.name, file.size)).collect();
+        Ok(Removed { objects, keys: self.shared.keys.namespace_key_ids(self.index, id) })
     }
 
     /// Ends the keeping of those whose time is up: their keys are destroyed and their files removed.

@@ -195,15 +195,15 @@ impl Service {
         for index in stored.indexes() {
             let blobs = self.store().blobs().list(&format!("{}/", Engine::index_folder(index))).await?;
             objects.extend(blobs.into_iter().map(|b| (b.name, b.size)));
-            // One that is locked, or gone already, has an id that nobody can read now.
-            keys.extend(self.store().keys().index_key(index).ok().map(|key| key.id().to_string()));
+            keys.extend(self.store().keys().index_key_ids(index));
         }
         for backup in stored.backups() {
             let blobs = self.store().blobs().list(&format!("{}/", Engine::backup_folder(backup))).await?;
             objects.extend(blobs.into_iter().map(|b| (b.name, b.size)));
-            keys.extend(self.store().keys().backup_key(backup).ok().map(|key| key.id().to_string()));
+            keys.extend(self.store().keys().backup_key_id(backup));
         }
-        keys.extend(self.kept_project_keys(&stored)?.iter().map(ToString::to_string));
+        keys.extend(self.kept_project_keys(&stored)?);
+        let keys = keys.iter().map(ToString::to_string).collect();
         let report = DeletionReport { deleted: stored.info.clone(), purged_at_ms: 0, objects, keys };
         Ok(Due { stored, record: PurgeRecord { report, signed: None }, begun: false })
     }

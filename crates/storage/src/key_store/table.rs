@@ -62,6 +62,11 @@ impl Entries {
         }
     }
 
+    /// The ids of the owner's keys, the current one last.
+    pub(super) fn ids(&self, owner: &Owner) -> Vec<KeyId> {
+        self.get(owner).iter().map(|key| key.key_id).collect()
+    }
+
     pub(super) fn contains(&self, owner: &Owner) -> bool {
         match owner {
             Owner::Index(index) => self.indexes.contains_key(index),

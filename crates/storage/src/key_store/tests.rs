@@ -397,6 +397,12 @@ async fn what_lies_under_a_locked_project_key_does_not_open() {
     };
     store.lock_project_key(project.id());
     assert!(locked(&store));
+    assert_eq!(
+        (store.index_key_ids(index(1)).len(), store.namespace_key_ids(index(1), namespace(1)), store.backup_key_id(backup(1)).is_some()),
+        (2, vec![before.id()], true),
+        "their ids can be told"
+    );
+    assert!(store.index_key_ids(index(1)).contains(&before.id()));
     assert!(matches!(store.create_namespace_key(index(1), namespace(2)).await, Err(StorageError::KeyLocked { .. })));
     store.index_key(index(2)).unwrap();
     assert_eq!(store.check().unwrap(), 1);

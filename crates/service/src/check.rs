@@ -12,8 +12,10 @@ use crate::{
     authorize::{Action, Installation},
     backup::{self, BackupDescriptor},
     catalog::{self, Catalog},
+    deleted::{self, PurgeRecord},
     descriptor::{self, Descriptor},
     rates::{self, MonthlyUsage},
+    rotation::{self, Rotated},
     store::Store,
 };
 
@@ -118,6 +120,23 @@ impl CheckReport {
         }
     }
 
+    /// The records of purges, and when the keys of the data were rotated.
+    async fn look_at_purges_and_rotation(&mut self, store: &Store) {
+        match PurgeRecord::ids(store).await {
+            Err(error) => self.damaged(deleted::FOLDER, error),
+            Ok(ids) => {
+                for id in ids {
+                    if let Err(error) = PurgeRecord::read(store, id).await {
+                        self.damaged(deleted::record_name(id), error);
+                    }
+                }
+            }
+        }
+        if let Err(error) = Rotated::read(store).await {
+            self.damaged(rotation::OBJECT, error);
+        }
+    }
+
     async fn look_at_audit(&mut self, audit: &Audit) {
         let report = audit.check().await;
         self.audit_events = report.entries;
@@ -154,6 +173,7 @@ impl Service {
             report.damaged(catalog::FILE, error);
         }
         report.look_at_usage(self.store()).await;
+        report.look_at_purges_and_rotation(self.store()).await;
         report.look_at_audit(self.audit()).await;
         report.look_at_key_use(self.store()).await;
         let indexes = names(self.catalog());
@@ -177,6 +197,7 @@ impl Service {
         };
         report.look_at_keys(&store).await;
         report.look_at_usage(&store).await;
+        report.look_at_purges_and_rotation(&store).await;
         let audit = Audit::open(store.clone(), Arc::clone(&clock)).await?;
         report.look_at_audit(&audit).await;
         report.look_at_key_use(&store).await;

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Its name in the store, and of the system key it is sealed under.
-const OBJECT: &str = "rotation/indexes";
+pub(crate) const OBJECT: &str = "rotation/indexes";
 pub(crate) const KEY: &str = "rotation";
 const KIND: ObjectKind = ObjectKind(0x0113);
 const FORMAT: u16 = 1;
@@ -22,7 +22,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// When the keys of each index were rotated last, in milliseconds since 1970; of others they are as old as the index.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Rotated(BTreeMap<IndexId, u64>);
+pub(crate) struct Rotated(BTreeMap<IndexId, u64>);
 
 impl Rotated {
     fn encode(&self) -> Vec<u8> {
@@ -41,7 +41,7 @@ impl Rotated {
         Ok(Self(times))
     }
 
-    async fn read(store: &Store) -> Result<Self> {
+    pub(crate) async fn read(store: &Store) -> Result<Self> {
         let key = store.keys().system_key(KEY).await?;
         match store.sealed().get_named(OBJECT, KIND, &key).await {
             Ok(object) if object.format == FORMAT => Self::decode(&object.plain),

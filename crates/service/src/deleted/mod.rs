@@ -16,7 +16,7 @@ pub(crate) use purge::Purging;
 pub use purge::{PurgeOutcome, WaitingPurge};
 pub(crate) use report::KEY as REPORT_KEY;
 pub use report::SignedReport;
-pub(crate) use stored::{read_deleted, write_deleted};
+pub(crate) use stored::{FOLDER, PurgeRecord, name as record_name, read_deleted, write_deleted};
 
 use crate::{
     OpContext, Service,

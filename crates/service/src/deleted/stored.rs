@@ -7,6 +7,7 @@ use super::SignedReport;
 use crate::{
     Service,
     codec::{Reader, Writer},
+    store::Store,
 };
 
 /// The folder of the records of purges.
@@ -80,24 +81,36 @@ impl PurgeRecord {
         r.end()?;
         Ok(Self { report, signed })
     }
+
+    /// The record of a purge that has begun; none before.
+    pub(crate) async fn read(store: &Store, id: DeletedId) -> Result<Option<Self>> {
+        let key = store.keys().system_key(super::report::KEY).await?;
+        let object = match store.sealed().get_named(&name(id), KIND, &key).await {
+            Ok(object) => object,
+            Err(StorageError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let malformed = || Reader::new("The record of a purge", &[]).malformed();
+        let record = if object.format == FORMAT { Self::decode(&object.plain)? } else { return Err(malformed()) };
+        if record.report.deleted.id == id { Ok(Some(record)) } else { Err(malformed()) }
+    }
+
+    /// The ids of all records of purges.
+    pub(crate) async fn ids(store: &Store) -> Result<Vec<DeletedId>> {
+        let blobs = store.blobs().list(&format!("{FOLDER}/")).await?;
+        Ok(blobs.iter().filter_map(|b| DeletedId::parse(b.name.rsplit('/').next()?).ok()).collect())
+    }
 }
 
-fn name(id: DeletedId) -> String {
+/// The name of a purge's record in the store.
+pub(crate) fn name(id: DeletedId) -> String {
     format!("{FOLDER}/{}", id.hex())
 }
 
 impl Service {
     /// The record of a purge that has begun; none before.
     pub(crate) async fn read_purge_record(&self, id: DeletedId) -> Result<Option<PurgeRecord>> {
-        let key = self.store().keys().system_key(super::report::KEY).await?;
-        let object = match self.store().sealed().get_named(&name(id), KIND, &key).await {
-            Ok(object) => object,
-            Err(StorageError::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let malformed = || Reader::new("The record of a purge", &[]).malformed();
-        let record = if object.format == FORMAT { PurgeRecord::decode(&object.plain)? } else { return Err(malformed()) };
-        if record.report.deleted.id == id { Ok(Some(record)) } else { Err(malformed()) }
+        PurgeRecord::read(self.store(), id).await
     }
 
     /// Stores it; durable when this returns. It must be possible on a full disk: a purge is what makes room.
@@ -110,8 +123,7 @@ impl Service {
 
     /// The ids of all records of purges.
     pub(crate) async fn purge_record_ids(&self) -> Result<Vec<DeletedId>> {
-        let blobs = self.store().blobs().list(&format!("{FOLDER}/")).await?;
-        Ok(blobs.iter().filter_map(|b| DeletedId::parse(b.name.rsplit('/').next()?).ok()).collect())
+        PurgeRecord::ids(self.store()).await
     }
 }
 

@@ -297,6 +297,28 @@ async fn records_that_were_deleted_leave_a_report_too() {
 }
 
 #[tokio::test]
+async fn a_check_names_a_damaged_record_of_a_purge() {
+    let (house, service) = house().await;
+    let (me, operator) = (house.editor(&service).await, house.operator());
+    service.create_index(&me, spec("films")).await.unwrap();
+    service.delete_index(&me, "films").await.unwrap();
+    house.clock.advance_ms(WINDOW_MS);
+    let purged = service.purge_deleted(&operator, false).await.unwrap().purged;
+    assert!(service.check(&operator).await.unwrap().damaged.is_empty());
+    let name = format!("deletions/{}", purged[0].id.hex());
+    let file = house.path().join(&name);
+    let mut bytes = std::fs::read(&file).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    let report = service.check(&operator).await.unwrap();
+    assert!(matches!(&report.damaged[..], [only] if only.file == name), "{report:?}");
+    close(service).await;
+    let report = Service::check_offline(options(&house), house.clock()).await.unwrap();
+    assert!(matches!(&report.damaged[..], [only] if only.file == name), "{report:?}");
+}
+
+#[tokio::test]
 async fn a_backup_comes_back_and_goes_for_good() {
     let (house, service) = house().await;
     let (me, operator) = (house.editor(&service).await, house.operator());

@@ -112,8 +112,9 @@ impl NamespaceList {
             let list = Arc::clone(&list);
             shared.tasks.spawn(async move {
                 for id in remains {
-                    list.remove_remains(id).await;
+                    list.remove_or_tell(id).await;
                 }
+                list.shared.keys.compact().await.unwrap_or_else(|error| tracing::warn!("the keys of what was deleted: {error}"));
             });
         }
         Ok(list)
@@ -193,7 +194,7 @@ impl NamespaceList {
                 let _ = gone.await;
             }
             if kept == Kept::NoLonger {
-                list.remove_remains(slot.id).await;
+                list.remove_or_tell(slot.id).await;
             }
             Ok(())
         };
@@ -243,15 +244,17 @@ impl NamespaceList {
         self.change(Change::Written(Arc::clone(slot)), purpose).await.map(drop)
     }
 
-    async fn remove_remains(&self, id: NamespaceId) {
-        let folder = namespace_folder(self.index, id);
-        let outcome = async {
-            self.shared.keys.destroy_namespace_key(self.index, id).await?;
-            self.shared.store.delete_dir(&folder).await
-        };
-        match outcome.await {
-            Ok(()) => self.remains.lock().unwrap_or_else(PoisonError::into_inner).retain(|r| *r != id),
-            Err(error) => tracing::warn!(namespace = %id, "deletion goes on after the next start: {error}"),
+    /// Removes the key and the files of a namespace that nobody uses. What fails is done again when the list is opened next.
+    async fn remove_remains(&self, id: NamespaceId) -> Result<()> {
+        self.shared.keys.destroy_namespace_key(self.index, id).await.map_err(stored)?;
+        self.shared.store.delete_dir(&namespace_folder(self.index, id)).await.map_err(stored)?;
+        self.remains.lock().unwrap_or_else(PoisonError::into_inner).retain(|r| *r != id);
+        Ok(())
+    }
+
+    async fn remove_or_tell(&self, id: NamespaceId) {
+        if let Err(error) = self.remove_remains(id).await {
+            tracing::warn!(namespace = %id, "deletion goes on after the next start: {error}");
         }
     }
 

@@ -87,7 +87,7 @@ impl NamespaceList {
         for DeletedNamespace { id, .. } in due {
             let kept = self.kept_of(id).await?;
             self.change(Change::Purge(id), Purpose::Essential).await?;
-            self.remove_remains(id).await;
+            self.remove_remains(id).await?;
             removed.push(kept);
         }
         if !removed.is_empty() {

@@ -54,13 +54,31 @@ impl Service {
         }
     }
 
+    /// Those that are kept, and those whose purge has begun and not ended.
     pub(super) async fn list_deleted_namespaces(&self) -> Result<Vec<Deleted>> {
+        let mut found = self.kept_namespaces().await?;
+        let begun = self.open_namespace_purges().await?.into_iter().map(|record| record.report.deleted);
+        let begun: Vec<Deleted> = begun.filter(|d| !found.iter().any(|kept| kept.id == d.id)).collect();
+        found.extend(begun);
+        Ok(found)
+    }
+
+    async fn kept_namespaces(&self) -> Result<Vec<Deleted>> {
         let mut found = Vec::new();
         for index in self.own_indexes().await? {
             let namespaces = self.deleted_namespaces_of(&index).await;
             found.extend(namespaces.iter().map(|namespace| self.describe_deleted(index.resource(), namespace)));
         }
         Ok(found)
+    }
+
+    async fn open_namespace_purges(&self) -> Result<Vec<PurgeRecord>> {
+        let mut open = Vec::new();
+        for id in self.purge_record_ids().await? {
+            let record = self.read_purge_record(id).await?;
+            open.extend(record.filter(|r| r.signed.is_none() && r.report.deleted.kind == DeletedKind::Namespace));
+        }
+        Ok(open)
     }
 
     /// Brings a namespace back; none when no index keeps one of this id.
@@ -120,25 +138,26 @@ impl Service {
         Ok(record.report.deleted)
     }
 
-    /// Ends what a crash left between a namespace's purge and its report.
-    pub(super) async fn finish_interrupted_namespaces(&self) -> Result<()> {
-        let mut open = Vec::new();
-        for id in self.purge_record_ids().await? {
-            open.extend(
-                self.read_purge_record(id).await?.filter(|r| r.signed.is_none() && r.report.deleted.kind == DeletedKind::Namespace),
-            );
-        }
+    /// Ends what a crash or a failure left between a namespace's purge and its report. Whether none is left open: the engine removes in the
+    /// background what a crash left of one.
+    pub(super) async fn finish_interrupted_namespaces(&self) -> Result<bool> {
+        let open = self.open_namespace_purges().await?;
         if open.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
-        let kept = self.list_deleted_namespaces().await?;
+        let (kept, mut all) = (self.kept_namespaces().await?, true);
         for record in open {
-            // One that is still listed is due, and its purge goes on with the others.
-            if !kept.iter().any(|d| d.id == record.report.deleted.id) && self.is_gone(&record.report).await? {
+            // One that is still kept is due, and its purge goes on with the others.
+            if kept.iter().any(|d| d.id == record.report.deleted.id) {
+                continue;
+            }
+            if self.is_gone(&record.report).await? {
                 self.finish_namespace(record).await?;
+            } else {
+                all = false;
             }
         }
-        Ok(())
+        Ok(all)
     }
 
     /// Whether nothing is left of the files that a report names.

@@ -27,8 +27,8 @@ const RECORDS_EVERY_MS_AT_ONCE: u64 = 10 * 60 * 1_000;
 pub(crate) struct Purging {
     one: tokio::sync::Mutex<()>,
     waits: AtomicBool,
-    /// Whether what a crash cut short was looked for.
-    resumed: AtomicBool,
+    /// Whether no purge of a namespace can be without its report: not before what a crash cut short was looked for, nor after a failure.
+    settled: AtomicBool,
     /// When records are to be purged next; 0 before that is known.
     records_due_ms: AtomicU64,
 }
@@ -152,9 +152,7 @@ impl Service {
 
     pub(crate) async fn purge_due(&self, confirmed: bool) -> Result<PurgeOutcome> {
         let _one = self.purging().hold().await;
-        if !self.purging().resumed.swap(true, Ordering::Relaxed) {
-            self.finish_interrupted_namespaces().await?;
-        }
+        let settled = self.purging().settled.swap(false, Ordering::Relaxed) || self.finish_interrupted_namespaces().await?;
         let mut outcome = PurgeOutcome::default();
         let now_ms = self.clock().now_ms();
         let rows = self.plan_rows(now_ms).await?;
@@ -171,6 +169,7 @@ impl Service {
         for due in namespaces.into_iter().filter(|_| outcome.waiting.is_none()) {
             outcome.purged.extend(self.purge_namespaces(due).await?);
         }
+        self.purging().settled.store(settled, Ordering::Relaxed);
         Ok(outcome)
     }
 

@@ -6,6 +6,10 @@ use pinyon_model::{
     Deleted, DeletedKind, ErrorCode, NewServiceAccount, PageRequest, Plane, ResourceRef, Role, RoleBindingFilter, RoleGrant,
 };
 use pinyon_service::{Clock, DeletionOptions, NewApiKey, OpContext, Service, ServiceOptions, SignedReport};
+use pinyon_storage::{
+    faults::{self, Fault, Rule},
+    fs::Site,
+};
 
 use crate::{
     backups::{named, stored},
@@ -275,6 +279,44 @@ async fn a_namespace_comes_back_and_goes_for_good() {
         "{report:?}"
     );
     assert_eq!(total().await, 1, "the other one stays");
+}
+
+#[tokio::test]
+async fn no_report_says_that_a_namespace_is_gone_before_it_is() {
+    let (house, service) = house().await;
+    let (me, operator) = (house.editor(&service).await, house.operator());
+    service.create_index(&me, spec("films")).await.unwrap();
+    let films = service.find_index(&me, "films").await.unwrap();
+    service.upsert(&me, &films, &namespace("en"), vec![record("a", [1.0, 0.0, 0.0])]).await.unwrap();
+    service.delete_namespace(&me, &films, &namespace("en")).await.unwrap();
+    let kept = only(&service, &operator).await;
+    house.clock.advance_ms(WINDOW_MS);
+    let installed = faults::install(&house.path().canonicalize().unwrap(), vec![Rule::always(Site::BlobDirRename, Fault::Eio)]);
+    assert!(service.purge_deleted(&operator, false).await.is_err(), "its files stay");
+    drop(installed);
+    for _ in 0..2 {
+        assert_eq!(only(&service, &operator).await.id, kept.id, "it is neither kept nor gone");
+        assert_eq!(code(service.restore_deleted(&operator, kept.id).await), Some(ErrorCode::FailedPrecondition));
+        assert!(service.list_deletion_reports(&operator).await.unwrap().is_empty());
+        assert!(service.purge_deleted(&operator, false).await.unwrap().purged.is_empty());
+    }
+    drop(films);
+    close(service).await;
+
+    // The engine removes what is left when the index is opened next, in the background.
+    let service = house.open_with(options(&house)).await.unwrap();
+    for _ in 0..1_000 {
+        service.purge_deleted(&operator, false).await.unwrap();
+        if !service.list_deletion_reports(&operator).await.unwrap().is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let report = service.deletion_report(&operator, kept.id).await.unwrap();
+    assert!(report.text.contains("kind: namespace\n") && report.text.contains("key destroyed: "), "{report:?}");
+    assert!(service.list_deleted(&operator).await.unwrap().is_empty());
+    assert!(!files(house.path()).keys().any(|p| p.to_string_lossy().contains("/namespaces/")), "its files are gone");
+    close(service).await;
 }
 
 #[tokio::test]

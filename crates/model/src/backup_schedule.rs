@@ -1,6 +1,7 @@
 use crate::{
     BackupId, BackupScheduleId, Error, IndexId, ProjectId, Result,
     calendar::{compact_utc, month_later},
+    excerpt,
     limits::{self, BACKUP_RETENTION_DAYS_MAX},
     name::display_name,
 };
@@ -34,7 +35,7 @@ impl BackupFrequency {
     /// Reads Pinecone's word.
     pub fn parse(text: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|f| f.as_str() == text);
-        found.ok_or_else(|| Error::invalid(format!("'{}' is not a frequency; daily, weekly and monthly are allowed", text.escape_debug())))
+        found.ok_or_else(|| Error::invalid(format!("'{}' is not a frequency; daily, weekly and monthly are allowed", excerpt(text))))
     }
 
     /// The time after this one.

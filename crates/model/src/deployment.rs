@@ -1,4 +1,4 @@
-use crate::{Error, Result};
+use crate::{Error, Result, excerpt};
 
 /// Where an index is said to run. Every kind runs on the same engine here; what the caller chose is kept and echoed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl ReadCapacityChange {
         };
         let node_type = match node_type.or_else(|| before.map(|b| b.node_type.clone())) {
             Some(t) if t == "b1" || t == "t1" => t,
-            Some(t) => return Err(Error::invalid(format!("'{}' is not a node type; b1 and t1 are allowed", t.escape_debug()))),
+            Some(t) => return Err(Error::invalid(format!("'{}' is not a node type; b1 and t1 are allowed", excerpt(&t)))),
             None => return Err(Error::invalid("Dedicated read capacity needs a node_type; b1 and t1 are allowed")),
         };
         let shards = shards.unwrap_or_else(|| before.map_or(1, |b| b.shards));

@@ -1,4 +1,4 @@
-use crate::{Error, Result};
+use crate::{Error, Result, excerpt};
 
 /// An e-mail address, lower-cased where it counts: `local@domain`, 3 to 254 characters of printable ASCII.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -8,7 +8,7 @@ impl Email {
     /// Checks the form. Whether somebody reads mail there only a mail can tell.
     pub fn new(text: &str) -> Result<Self> {
         let text = text.trim();
-        let bad = || Error::invalid(format!("'{}' is not an e-mail address", text.chars().take(80).collect::<String>().escape_debug()));
+        let bad = || Error::invalid(format!("'{}' is not an e-mail address", excerpt(text)));
         let (local, domain) = text.rsplit_once('@').ok_or_else(bad)?;
         let label = |l: &str| {
             (1..=63).contains(&l.len())

@@ -1,5 +1,5 @@
 use crate::{
-    Error, Result,
+    Error, Result, excerpt,
     limits::{FILTER_DEPTH_MAX, FILTER_LIST_MAX, FILTER_NODES_MAX},
 };
 
@@ -79,7 +79,7 @@ impl Filter {
             Filter::Not(part) => part.check(depth + 1, nodes),
             Filter::Field(field, condition) => {
                 if field.starts_with('$') {
-                    return Err(Error::invalid(format!("'{}' is not a valid filter operator", field.escape_debug())));
+                    return Err(Error::invalid(format!("'{}' is not a valid filter operator", excerpt(field))));
                 }
                 condition.check(field)
             }
@@ -93,7 +93,7 @@ impl Condition {
             if n.is_finite() {
                 Ok(())
             } else {
-                Err(Error::invalid(format!("Filter on '{}' compares with {n}; numbers must be finite", field.escape_debug())))
+                Err(Error::invalid(format!("Filter on '{}' compares with {n}; numbers must be finite", excerpt(field))))
             }
         };
         let scalar = |s: &Scalar| if let Scalar::Number(n) = s { finite(*n) } else { Ok(()) };
@@ -104,7 +104,7 @@ impl Condition {
                 if list.len() > FILTER_LIST_MAX {
                     return Err(Error::invalid(format!(
                         "Filter on '{}' lists {} values; $in and $nin take at most {FILTER_LIST_MAX}",
-                        field.escape_debug(),
+                        excerpt(field),
                         list.len()
                     )));
                 }

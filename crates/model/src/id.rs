@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Error, Result};
+use crate::{Error, Result, excerpt};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
@@ -29,7 +29,7 @@ macro_rules! ids {
             }
             /// Reads either spelling: 32 hexadecimal digits, or a UUID with its four hyphens.
             pub fn parse(text: &str) -> Result<Self> {
-                parse(text).map(Self).ok_or_else(|| Error::invalid(format!("'{}' is not a valid id (expected a UUID)", text.escape_debug())))
+                parse(text).map(Self).ok_or_else(|| Error::invalid(format!("'{}' is not a valid id (expected a UUID)", excerpt(text))))
             }
         }
 

@@ -2,7 +2,7 @@ use std::{borrow::Borrow, collections::BTreeMap, fmt};
 
 use crate::{
     BackupId, CmekId, CollectionName, Deployment, Error, IndexId, MetadataSchema, ProjectId, ReadCapacity, ReadCapacityChange, Result,
-    Tags,
+    Tags, excerpt,
     limits::{DIMENSION_MAX, FIELD_DESCRIPTION_LEN_MAX},
     name::resource_name,
 };
@@ -60,10 +60,7 @@ impl Metric {
             "cosine" => Ok(Metric::Cosine),
             "euclidean" => Ok(Metric::Euclidean),
             "dotproduct" => Ok(Metric::Dotproduct),
-            _ => Err(Error::invalid(format!(
-                "'{}' is not a valid metric; cosine, euclidean and dotproduct are allowed",
-                text.escape_debug()
-            ))),
+            _ => Err(Error::invalid(format!("'{}' is not a valid metric; cosine, euclidean and dotproduct are allowed", excerpt(text)))),
         }
     }
     /// Whether a lower score is the better one.
@@ -182,7 +179,7 @@ impl IndexSchema {
                 Some(expected) if name != expected => {
                     return Err(Error::unimplemented(format!(
                         "Schema field '{}' makes this a document index, which is not supported yet; a vector index has the fields '{}' and '{}'",
-                        name.escape_debug(),
+                        excerpt(name),
                         Self::DENSE,
                         Self::SPARSE
                     )));
@@ -190,7 +187,7 @@ impl IndexSchema {
                 None if name.starts_with('_') => {
                     return Err(Error::invalid(format!(
                         "Schema field '{}' is not valid: names that start with '_' are reserved",
-                        name.escape_debug()
+                        excerpt(name)
                     )));
                 }
                 _ => {}

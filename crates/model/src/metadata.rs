@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::{Error, Result, limits::METADATA_BYTES_MAX};
+use crate::{Error, Result, excerpt, limits::METADATA_BYTES_MAX};
 
 /// One metadata value.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,12 +24,12 @@ impl Metadata {
     pub fn new(fields: BTreeMap<String, MetadataValue>) -> Result<Self> {
         for (key, value) in &fields {
             if key.starts_with('$') {
-                return Err(Error::invalid(format!("Metadata key '{}' must not start with '$'", key.escape_debug())));
+                return Err(Error::invalid(format!("Metadata key '{}' must not start with '$'", excerpt(key))));
             }
             if let MetadataValue::Number(n) = value
                 && !n.is_finite()
             {
-                return Err(Error::invalid(format!("Metadata value of '{}' is {n}; numbers must be finite", key.escape_debug())));
+                return Err(Error::invalid(format!("Metadata value of '{}' is {n}; numbers must be finite", excerpt(key))));
             }
         }
         let metadata = Self(fields);

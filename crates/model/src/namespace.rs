@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use crate::{
-    Error, Result,
+    Error, Result, excerpt,
     limits::{FIELD_NAME_LEN_MAX, METADATA_SCHEMA_FIELDS_MAX},
     text,
 };
@@ -78,7 +78,7 @@ impl MetadataSchema {
             if field.is_empty() || field.len() > FIELD_NAME_LEN_MAX || field.starts_with('$') {
                 return Err(Error::invalid(format!(
                     "Schema field '{}' is not valid: a name has 1 to {FIELD_NAME_LEN_MAX} bytes and does not start with '$'",
-                    field.escape_debug()
+                    excerpt(field)
                 )));
             }
         }

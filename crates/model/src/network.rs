@@ -3,7 +3,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use crate::{Error, Result};
+use crate::{Error, Result, excerpt};
 
 /// A range of addresses in CIDR notation (RFC 4632, RFC 4291 section 2.3): `10.0.0.0/8`, `2001:db8::/32`. An address alone is a
 /// range of one.
@@ -16,7 +16,7 @@ pub struct Network {
 impl Network {
     /// Reads one. Bits beyond the prefix are an error: somebody meant another range.
     pub fn parse(text: &str) -> Result<Self> {
-        let malformed = || Error::invalid(format!("'{}' is not a network: write 10.0.0.0/8 or 2001:db8::/32", text.escape_debug()));
+        let malformed = || Error::invalid(format!("'{}' is not a network: write 10.0.0.0/8 or 2001:db8::/32", excerpt(text)));
         let (address, prefix) = match text.split_once('/') {
             None => (text, None),
             Some((address, digits)) => {
@@ -31,16 +31,18 @@ impl Network {
             return Err(malformed());
         }
         if matches!(first, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some()) {
-            return Err(Error::invalid(format!("'{}' is an IPv4 address in IPv6 clothes: write it as IPv4", text.escape_debug())));
+            return Err(Error::invalid(format!("'{}' is an IPv4 address in IPv6 clothes: write it as IPv4", excerpt(text))));
         }
         let network = Self { first: masked(first, prefix), prefix };
         if network.first != first {
-            return Err(Error::invalid(format!(
-                "'{}' has bits beyond its prefix; {network} is the network it lies in",
-                text.escape_debug()
-            )));
+            return Err(Error::invalid(format!("'{}' has bits beyond its prefix; {network} is the network it lies in", excerpt(text))));
         }
         Ok(network)
+    }
+
+    /// Whether every address of its family is in the range.
+    pub fn is_everything(&self) -> bool {
+        self.prefix == 0
     }
 
     /// Whether the address is in the range. An IPv4 address that IPv6 carries is the IPv4 address.
@@ -90,6 +92,8 @@ mod tests {
             assert_eq!(Network::parse(&parsed.to_string()), Ok(parsed));
         }
         assert_eq!(Network::parse("10.1.2.3").unwrap().to_string(), "10.1.2.3/32");
+        let everything = |text: &str| Network::parse(text).unwrap().is_everything();
+        assert!(everything("0.0.0.0/0") && everything("::/0") && !everything("0.0.0.0/1") && !everything("0.0.0.0"));
     }
 
     #[test]
@@ -109,6 +113,7 @@ mod tests {
         ] {
             assert!(Network::parse(bad).unwrap_err().message.contains("is not a network"), "{bad}");
         }
+        assert!(Network::parse(&"x".repeat(32 << 20)).unwrap_err().message.len() < 200, "a long text is not said back");
         assert!(Network::parse("10.0.0.1/8").unwrap_err().message.contains("10.0.0.0/8 is the network"));
         assert!(Network::parse("::ffff:10.0.0.0/104").unwrap_err().message.contains("as IPv4"));
     }

@@ -1,4 +1,4 @@
-use crate::{Error, OrganizationId, Result, limits, name::display_name};
+use crate::{Error, OrganizationId, Result, excerpt, limits, name::display_name};
 
 /// Who owns projects and principals.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ macro_rules! words {
             pub fn parse(text: &str) -> Result<Self> {
                 Self::ALL.iter().copied().find(|v| v.as_str() == text).ok_or_else(|| {
                     let words: Vec<_> = Self::ALL.iter().map(|v| v.as_str()).collect();
-                    Error::invalid(format!("'{}' is not {}; {} are allowed", text.escape_debug(), $what, words.join(", ")))
+                    Error::invalid(format!("'{}' is not {}; {} are allowed", excerpt(text), $what, words.join(", ")))
                 })
             }
         }

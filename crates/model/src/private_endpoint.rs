@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Deployment, Error, PrivateEndpointId, ProjectId, Result};
+use crate::{Deployment, Error, PrivateEndpointId, ProjectId, Result, excerpt};
 
 /// A customer's end of a private connection, by the id that the cloud's balancer vouches for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,7 +11,7 @@ pub enum PrivateLink {
     Azure(u32),
 }
 
-/// The id of an AWS VPC endpoint: `vpce-` and 1 to 59 letters, digits or hyphens.
+/// The id of an AWS VPC endpoint: `vpce-` and 1 to 59 lower-case letters, digits or hyphens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VpcEndpointId(String);
 
@@ -19,16 +19,15 @@ impl VpcEndpointId {
     /// Bytes of the longest.
     const LEN_MAX: usize = 64;
 
-    /// Reads one.
+    /// Reads one. AWS sends ids in lower case and they are compared byte by byte: one with a capital would never be met.
     pub fn parse(text: &str) -> Result<Self> {
-        let is_id = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let is_id = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if text.len() <= Self::LEN_MAX && text.strip_prefix("vpce-").is_some_and(is_id) {
             return Ok(Self(text.to_owned()));
         }
-        let shown: String = text.chars().take(Self::LEN_MAX).collect();
         Err(Error::invalid(format!(
-            "'{}' is not the id of a VPC endpoint: vpce- and letters and digits are expected",
-            shown.escape_debug()
+            "'{}' is not the id of a VPC endpoint: vpce- and lower-case letters and digits are expected",
+            excerpt(text)
         )))
     }
 }
@@ -41,14 +40,10 @@ impl PrivateLink {
             "azure" => {
                 let is_number = !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()) && (id == "0" || !id.starts_with('0'));
                 id.parse().ok().filter(|_| is_number).map(Self::Azure).ok_or_else(|| {
-                    let shown: String = id.chars().take(VpcEndpointId::LEN_MAX).collect();
-                    Error::invalid(format!("'{}' is not an Azure link id: a number up to {} is expected", shown.escape_debug(), u32::MAX))
+                    Error::invalid(format!("'{}' is not an Azure link id: a number up to {} is expected", excerpt(id), u32::MAX))
                 })
             }
-            other => {
-                let shown: String = other.chars().take(VpcEndpointId::LEN_MAX).collect();
-                Err(Error::invalid(format!("'{}' has no private endpoints here; aws and azure have", shown.escape_debug())))
-            }
+            other => Err(Error::invalid(format!("'{}' has no private endpoints here; aws and azure have", excerpt(other)))),
         }
     }
 
@@ -101,19 +96,35 @@ impl PrivateEndpoint {
         if is_region {
             return Ok(text.to_owned());
         }
-        let shown: String = text.chars().take(64).collect();
-        Err(Error::invalid(format!("'{}' is not a region: us-east-1 or eastus2 would be", shown.escape_debug())))
+        Err(Error::invalid(format!("'{}' is not a region: us-east-1 or eastus2 would be", excerpt(text))))
     }
 
     /// Whether an index that is deployed like this lies where the endpoint is: same cloud, same region. Environments of pod and BYOC
-    /// indexes are spelled as the region alone, or with the cloud after it (`us-east-1-aws`).
+    /// indexes are spelled as the region alone, or with the cloud after it (`us-east-1-aws`); Pinecone's own spelling of a BYOC one has
+    /// the cloud before it and its own word behind (`aws-us-east-1-b921`). Clients may capitalize regions as they like; an endpoint's is
+    /// in lower case.
     pub fn reaches(&self, deployment: &Deployment) -> bool {
         match deployment {
-            Deployment::Managed { cloud, region } => cloud == self.link.provider() && *region == self.region,
-            Deployment::Pod { environment, .. } | Deployment::Byoc { environment } => environment
-                .strip_prefix(self.region.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.strip_prefix('-') == Some(self.link.provider())),
+            Deployment::Managed { cloud, region } => cloud == self.link.provider() && region.eq_ignore_ascii_case(&self.region),
+            Deployment::Pod { environment, .. } => self.region_leads(&environment.to_ascii_lowercase()),
+            Deployment::Byoc { environment } => {
+                let environment = environment.to_ascii_lowercase();
+                self.region_leads(&environment) || self.cloud_leads(&environment)
+            }
         }
+    }
+
+    /// `us-east-1`, `us-east-1-aws`.
+    fn region_leads(&self, environment: &str) -> bool {
+        let rest = environment.strip_prefix(self.region.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('-') == Some(self.link.provider()))
+    }
+
+    /// `aws-us-east-1`, `aws-us-east-1-b921`. The region ends where the text does or at a hyphen: `us-east-11` is another one.
+    fn cloud_leads(&self, environment: &str) -> bool {
+        let region = environment.strip_prefix(self.link.provider()).and_then(|rest| rest.strip_prefix('-'));
+        let rest = region.and_then(|text| text.strip_prefix(self.region.as_str()));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     }
 }
 
@@ -136,6 +147,8 @@ mod tests {
             ("aws", "vpce-a b"),
             ("aws", "vpce-é"),
             ("aws", " vpce-a"),
+            ("aws", "vpce-08FF8ff6b9b4e8b0a"),
+            ("aws", "VPCE-1"),
             ("aws", &too_long),
             ("azure", ""),
             ("azure", "4294967296"),
@@ -146,6 +159,7 @@ mod tests {
         ] {
             assert!(PrivateLink::parse(provider, id).is_err(), "{provider} {id}");
         }
+        assert!(PrivateLink::parse("aws", "vpce-A").unwrap_err().message.contains("lower-case"));
     }
 
     #[test]
@@ -155,13 +169,41 @@ mod tests {
         let endpoint = PrivateEndpoint { id, project_id, link, region: "us-east-1".into(), created_at_ms: 0 };
         let managed = |cloud: &str, region: &str| Deployment::Managed { cloud: cloud.into(), region: region.into() };
         let byoc = |environment: &str| Deployment::Byoc { environment: environment.into() };
-        for deployment in [managed("aws", "us-east-1"), byoc("us-east-1"), byoc("us-east-1-aws")] {
+        let pod = |environment: &str| {
+            let (environment, pod_type) = (environment.into(), "p1.x1".into());
+            Deployment::Pod { environment, pod_type, replicas: 1, shards: 1, indexed: None }
+        };
+        for deployment in [managed("aws", "us-east-1"), managed("aws", "US-East-1"), pod("us-east-1-aws"), pod("US-EAST-1")] {
             assert!(endpoint.reaches(&deployment), "{deployment:?}");
         }
-        for deployment in
-            [managed("azure", "us-east-1"), managed("aws", "us-east-12"), byoc("us-east-1-gcp"), byoc("us-east-1b"), byoc("us-east")]
-        {
+        for environment in [
+            "us-east-1",
+            "us-east-1-aws",
+            "US-East-1-AWS",
+            "aws-us-east-1",
+            "aws-us-east-1-b921",
+            "AWS-US-East-1-B921",
+            "aws-us-east-1-a-b",
+        ] {
+            assert!(endpoint.reaches(&byoc(environment)), "{environment}");
+        }
+        for deployment in [managed("azure", "us-east-1"), managed("aws", "us-east-12"), pod("aws-us-east-1"), pod("us-east-1-b921")] {
             assert!(!endpoint.reaches(&deployment), "{deployment:?}");
+        }
+        for environment in [
+            "us-east-1-gcp",
+            "us-east-1b",
+            "us-east",
+            "us-east-1-aws-b921",
+            "azure-us-east-1-b921",
+            "aws-us-east-11",
+            "aws-us-east-11-b921",
+            "aws-us-east",
+            "awsus-east-1",
+            "aws-",
+            "mine-aws-us-east-1",
+        ] {
+            assert!(!endpoint.reaches(&byoc(environment)), "{environment}");
         }
     }
 

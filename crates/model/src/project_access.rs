@@ -43,6 +43,34 @@ impl ProjectAccess {
     }
 }
 
+/// What of a project's access is to be another; what is none stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProjectAccessChange {
+    /// Whether the data plane is to be private.
+    pub private_only: Option<bool>,
+    /// Whether the control plane is to be too.
+    pub private_control_plane: Option<bool>,
+    /// The networks that are to be answered beside private endpoints, all of them.
+    pub networks: Option<BTreeSet<Network>>,
+}
+
+impl ProjectAccessChange {
+    /// What this access is with the change. Whoever opens the data plane opens the control plane too, which is never private alone.
+    pub fn applied_to(self, old: &ProjectAccess) -> Result<ProjectAccess> {
+        let private_only = self.private_only.unwrap_or(old.private_only);
+        let private_control_plane = self.private_control_plane.unwrap_or(old.private_control_plane && private_only);
+        ProjectAccess::new(private_only, private_control_plane, self.networks.unwrap_or_else(|| old.networks.clone()))
+    }
+}
+
+impl From<ProjectAccess> for ProjectAccessChange {
+    /// The change after which the access is this one, whatever it was.
+    fn from(access: ProjectAccess) -> Self {
+        let ProjectAccess { private_only, private_control_plane, networks } = access;
+        Self { private_only: Some(private_only), private_control_plane: Some(private_control_plane), networks: Some(networks) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +84,23 @@ mod tests {
         let access = ProjectAccess::new(true, false, networks(2)).unwrap();
         let from = |text: &str| access.lists(text.parse().ok());
         assert_eq!((from("10.0.1.7"), from("::ffff:10.0.1.7"), from("10.0.2.1"), from("")), (true, true, false, false));
+    }
+
+    #[test]
+    fn a_change_leaves_what_it_does_not_name() {
+        let networks = |text: &str| BTreeSet::from([Network::parse(text).unwrap()]);
+        let access = |data: bool, control: bool, text: &str| ProjectAccess::new(data, control, networks(text)).unwrap();
+        let both = access(true, true, "10.0.0.0/8");
+        let change = ProjectAccessChange::default();
+        assert_eq!(change.clone().applied_to(&both), Ok(both.clone()));
+        let other = ProjectAccessChange { networks: Some(networks("192.0.2.0/24")), ..change.clone() };
+        assert_eq!(other.applied_to(&both), Ok(access(true, true, "192.0.2.0/24")));
+        let open = ProjectAccessChange { private_only: Some(false), ..change.clone() };
+        assert_eq!(open.applied_to(&both), Ok(access(false, false, "10.0.0.0/8")));
+        let control = ProjectAccessChange { private_control_plane: Some(true), ..change };
+        assert_eq!(control.clone().applied_to(&access(true, false, "10.0.0.0/8")), Ok(both.clone()));
+        assert!(control.applied_to(&ProjectAccess::default()).is_err());
+        assert_eq!(ProjectAccessChange::from(both.clone()).applied_to(&ProjectAccess::default()), Ok(both.clone()));
+        assert_eq!(ProjectAccessChange::from(ProjectAccess::default()).applied_to(&both), Ok(ProjectAccess::default()));
     }
 }

@@ -1,4 +1,4 @@
-use crate::{Error, Permission, PermissionSet, PrincipalType, ResourceType, Result};
+use crate::{Error, Permission, PermissionSet, PrincipalType, ResourceType, Result, excerpt};
 
 /// What a principal may be: in an organization, or in one project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,9 +70,10 @@ impl Role {
 
     /// Reads Pinecone's word.
     pub fn parse(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|r| r.as_str() == text).ok_or_else(|| {
-            Error::invalid(format!("'{}' is not a role; {} are allowed", text.escape_debug(), Self::words(Self::ALL.into_iter())))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|r| r.as_str() == text)
+            .ok_or_else(|| Error::invalid(format!("'{}' is not a role; {} are allowed", excerpt(text), Self::words(Self::ALL.into_iter()))))
     }
 
     /// Reads Pinecone's word for a role that an API key may have.
@@ -80,7 +81,7 @@ impl Role {
         let held = |r: &Role| r.may_be_held_by(PrincipalType::ApiKey);
         Self::ALL.into_iter().filter(held).find(|r| r.as_str() == text).ok_or_else(|| {
             let words = Self::words(Self::ALL.into_iter().filter(held));
-            Error::invalid(format!("'{}' is not a role of an API key; {words} are allowed", text.escape_debug()))
+            Error::invalid(format!("'{}' is not a role of an API key; {words} are allowed", excerpt(text)))
         })
     }
 

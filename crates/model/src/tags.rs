@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Error, Result,
+    Error, Result, excerpt,
     limits::{TAG_KEY_LEN_MAX, TAG_VALUE_LEN_MAX, TAGS_MAX},
 };
 
@@ -48,7 +48,7 @@ fn check_key(key: &str) -> Result<()> {
     if key.is_empty() || key.len() > TAG_KEY_LEN_MAX || !key.bytes().all(allowed) {
         return Err(Error::invalid(format!(
             "Tag key '{}' is not valid: 1 to {TAG_KEY_LEN_MAX} letters, digits, '_' or '-' are allowed",
-            key.escape_debug()
+            excerpt(key)
         )));
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Why somebody may or may not do something: answered by the functions that decide it.
 
 use pinyon_model::{
-    ApiKey, Error, IndexName, NamespaceName, Permission, Principal, PrincipalRef, ResourceRef, Restrictions, Result, RoleBinding,
+    ApiKey, Error, IndexName, NamespaceName, Permission, Principal, PrincipalRef, ResourceRef, Restrictions, Result, RoleBinding, excerpt,
 };
 
 use crate::{
@@ -133,8 +133,7 @@ impl Service {
         key: Option<&ApiKey>,
         resource: ResourceRef,
     ) -> Result<Decision> {
-        let shown: String = question.operation.chars().take(80).collect();
-        let unknown = || Error::invalid(format!("There is no operation '{}' to ask about", shown.escape_debug()));
+        let unknown = || Error::invalid(format!("There is no operation '{}' to ask about", excerpt(&question.operation)));
         let action = Action::by_name(&question.operation).ok_or_else(unknown)?;
         let place = place(resource);
         let permission = action.permission(place);

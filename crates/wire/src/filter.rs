@@ -1,6 +1,6 @@
 //! The filter language, from JSON and from protobuf structs alike.
 
-use pinyon_model::{Condition, Error, Filter, Result, Scalar};
+use pinyon_model::{Condition, Error, Filter, Result, Scalar, excerpt};
 
 use crate::json::Node;
 
@@ -67,21 +67,20 @@ fn field(name: &str, value: Node) -> Result<Filter> {
         let scalar = scalar(value).map_err(|got| {
             Error::invalid(format!(
                 "Filter on '{}' compares with {got}; a string, number, boolean or an object of operators is allowed",
-                name.escape_debug()
+                excerpt(name)
             ))
         })?;
         return Ok(Filter::Field(name.to_owned(), Condition::Eq(scalar)));
     };
     if operators.is_empty() {
-        return Err(Error::invalid(format!("Filter on '{}' has no operator; {OPERATORS} are allowed", name.escape_debug())));
+        return Err(Error::invalid(format!("Filter on '{}' has no operator; {OPERATORS} are allowed", excerpt(name))));
     }
     all(operators.into_iter().map(|(operator, value)| comparison(name, &operator, value)))
 }
 
 fn comparison(name: &str, operator: &str, value: Node) -> Result<Filter> {
-    let wrong = |allowed: &str, got: &Node| {
-        Error::invalid(format!("{operator} on '{}' takes {allowed}, but got {}", name.escape_debug(), shown(got)))
-    };
+    let wrong =
+        |allowed: &str, got: &Node| Error::invalid(format!("{operator} on '{}' takes {allowed}, but got {}", excerpt(name), shown(got)));
     let number = |value: Node| match value {
         Node::Number(n) => Ok(n),
         other => Err(wrong("a number", &other)),
@@ -110,17 +109,17 @@ fn comparison(name: &str, operator: &str, value: Node) -> Result<Filter> {
         "$match_phrase" | "$match_all" | "$match_any" => {
             return Err(Error::invalid(format!(
                 "{operator} on '{}' searches text and needs a document index; a vector index knows {OPERATORS}",
-                name.escape_debug()
+                excerpt(name)
             )));
         }
         _ if operator.starts_with('$') => {
-            return Err(unknown(operator, &format!("on '{}', where {OPERATORS} are allowed", name.escape_debug())));
+            return Err(unknown(operator, &format!("on '{}', where {OPERATORS} are allowed", excerpt(name))));
         }
         _ => {
             return Err(Error::invalid(format!(
                 "Filter on '{}' holds '{}', which is not an operator; metadata is flat, and {OPERATORS} are allowed",
-                name.escape_debug(),
-                operator.escape_debug()
+                excerpt(name),
+                excerpt(operator)
             )));
         }
     };
@@ -131,7 +130,7 @@ fn comparison(name: &str, operator: &str, value: Node) -> Result<Filter> {
 fn negated(name: &str, value: Node) -> Result<Node> {
     match value {
         Node::Object(_) => Ok(value),
-        other => Err(Error::invalid(format!("$not on '{}' takes an object of operators, but got {}", name.escape_debug(), shown(&other)))),
+        other => Err(Error::invalid(format!("$not on '{}' takes an object of operators, but got {}", excerpt(name), shown(&other)))),
     }
 }
 
@@ -145,7 +144,7 @@ fn scalar(value: Node) -> std::result::Result<Scalar, Node> {
 }
 
 fn unknown(operator: &str, place: &str) -> Error {
-    Error::invalid(format!("'{}' is not a valid filter operator {place}", operator.escape_debug()))
+    Error::invalid(format!("'{}' is not a valid filter operator {place}", excerpt(operator)))
 }
 
 fn shown(node: &Node) -> String {

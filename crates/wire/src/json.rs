@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, marker::PhantomData};
 
-use pinyon_model::{Error, ErrorCode, MetadataSchema, Result};
+use pinyon_model::{Error, ErrorCode, MetadataSchema, Result, excerpt};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
@@ -195,7 +195,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
         let mut names = std::collections::HashSet::new();
         while let Some((key, node)) = map.next_entry::<String, Node>()? {
             if !names.insert(key.clone()) {
-                return Err(serde::de::Error::custom(format_args!("key '{}' occurs twice in one object", key.escape_debug())));
+                return Err(serde::de::Error::custom(format_args!("key '{}' occurs twice in one object", excerpt(&key))));
             }
             fields.push((key, node));
         }
@@ -228,7 +228,7 @@ pub(crate) fn metadata_schema(fields: impl Iterator<Item = (String, bool)>) -> R
         if filterable {
             Ok(name)
         } else {
-            Err(Error::invalid(format!("Schema field '{}' must be given as {{\"filterable\": true}}", name.escape_debug())))
+            Err(Error::invalid(format!("Schema field '{}' must be given as {{\"filterable\": true}}", excerpt(&name))))
         }
     });
     let names = names.collect::<Result<BTreeSet<_>>>()?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pinyon_model::{Error, Metadata, MetadataValue, Result};
+use pinyon_model::{Error, Metadata, MetadataValue, Result, excerpt};
 use prost_types::{ListValue, Struct, Value, value::Kind};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -32,7 +32,7 @@ fn value(key: &str, node: Node) -> Result<MetadataValue> {
     let wrong = |got: String| {
         Error::invalid(format!(
             "Metadata value must be a string, number, boolean or list of strings, got '{got}' for field '{}'",
-            key.escape_debug()
+            excerpt(key)
         ))
     };
     Ok(match node {

@@ -1,6 +1,6 @@
 //! Percent-encoding as it arrives in paths and query strings.
 
-use pinyon_model::{Error, Result};
+use pinyon_model::{Error, Result, excerpt};
 
 /// Decodes a path segment. `+` is itself.
 pub(crate) fn decode_segment(text: &str) -> Result<String> {
@@ -13,7 +13,7 @@ pub(crate) fn decode_form(text: &str) -> Result<String> {
 }
 
 fn decode(text: &str, plus_is_space: bool) -> Result<String> {
-    let wrong = || Error::invalid(format!("'{}' is not valid percent-encoded UTF-8", text.escape_debug()));
+    let wrong = || Error::invalid(format!("'{}' is not valid percent-encoded UTF-8", excerpt(text)));
     let digit = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
@@ -55,13 +55,13 @@ impl Parameters {
     /// A whole number.
     pub(crate) fn get_u32(&self, name: &str) -> Result<Option<u32>> {
         self.get_non_empty(name)
-            .map(|v| v.parse().map_err(|_| Error::invalid(format!("{name} is '{}'; it must be a whole number", v.escape_debug()))))
+            .map(|v| v.parse().map_err(|_| Error::invalid(format!("{name} is '{}'; it must be a whole number", excerpt(v)))))
             .transpose()
     }
     /// `true` or `false`.
     pub(crate) fn get_bool(&self, name: &str) -> Result<Option<bool>> {
         self.get_non_empty(name)
-            .map(|v| v.parse().map_err(|_| Error::invalid(format!("{name} is '{}'; it must be true or false", v.escape_debug()))))
+            .map(|v| v.parse().map_err(|_| Error::invalid(format!("{name} is '{}'; it must be true or false", excerpt(v)))))
             .transpose()
     }
 }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use pinyon_model::{Error, Result};
+use pinyon_model::{Error, Result, excerpt};
 
 /// The header that names the date a client was built for, in lower case as header maps keep it.
 pub const VERSION_HEADER: &str = "x-pinecone-api-version";
@@ -74,7 +74,7 @@ impl ApiVersion {
         let malformed = || {
             Error::invalid(format!(
                 "API version '{}' is not valid: expected YYYY-MM, of which {} to {} are known",
-                text.escape_debug(),
+                excerpt(text),
                 Self::OLDEST,
                 Self::NEWEST
             ))

@@ -31,7 +31,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use pinyon_model::{Error, Filter, IndexId, MetadataSchema, NamespaceId, Result};
+use pinyon_model::{Error, Filter, IndexId, MetadataSchema, NamespaceId, Result, excerpt};
 use pinyon_storage::{DataKey, KeyRing, Log, StorageError};
 use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
 
@@ -197,7 +197,7 @@ impl Namespace {
             None => Ok(()),
             Some(field) => Err(Error::invalid(format!(
                 "Metadata field '{}' cannot be filtered on; the schema names {}",
-                field.escape_debug(),
+                excerpt(field),
                 schema.fields().iter().map(|f| format!("'{f}'")).collect::<Vec<_>>().join(", ")
             ))),
         }

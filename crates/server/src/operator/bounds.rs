@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pinyon_model::{Error, IndexName, NamespaceName, Network, RestrictionsChange, Result};
+use pinyon_model::{Error, IndexName, NamespaceName, Network, RestrictionsChange, Result, excerpt};
 use pinyon_wire::parse_rfc3339;
 
 use crate::config::BoundsArgs;
@@ -35,7 +35,7 @@ fn read_expiry(text: &str, now_ms: u64) -> Result<Option<u64>> {
         return Ok(Some(at));
     }
     duration_ms(text).map(|ms| Some(now_ms.saturating_add(ms))).map_err(|_| {
-        Error::invalid(format!("--expires '{}': write 90d, 12h, 30m, a moment as 2027-01-31T12:00:00Z, or {NEVER}", text.escape_debug()))
+        Error::invalid(format!("--expires '{}': write 90d, 12h, 30m, a moment as 2027-01-31T12:00:00Z, or {NEVER}", excerpt(text)))
     })
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn duration_ms(text: &str) -> Result<u64> {
         let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
         digits.parse::<u64>().ok().filter(|_| is_number)?.checked_mul(unit_ms)
     };
-    read().ok_or_else(|| Error::invalid(format!("'{}' is no length of time: write 30m, 12h or 90d", text.escape_debug())))
+    read().ok_or_else(|| Error::invalid(format!("'{}' is no length of time: write 30m, 12h or 90d", excerpt(text))))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pinyon_model::{Cmek, CmekId, CmekState, Error, ProjectId, Result};
+use pinyon_model::{Cmek, CmekId, CmekState, Error, ProjectId, Result, excerpt};
 use pinyon_service::{OpContext, Service};
 use pinyon_wire::pinyon;
 use serde_json::Value;
@@ -50,8 +50,8 @@ async fn find(service: &Service, ctx: &OpContext, text: &str) -> Result<CmekId> 
     let found: Vec<CmekId> = cmeks.iter().map(|(c, _)| c).filter(|c| c.name == text || c.id.to_string() == text).map(|c| c.id).collect();
     match found[..] {
         [id] => Ok(id),
-        [] => Err(Error::not_found(format!("There is no customer-managed key '{}'", text.escape_debug()))),
-        _ => Err(Error::invalid(format!("More than one customer-managed key is called '{}'; use its id", text.escape_debug()))),
+        [] => Err(Error::not_found(format!("There is no customer-managed key '{}'", excerpt(text)))),
+        _ => Err(Error::invalid(format!("More than one customer-managed key is called '{}'; use its id", excerpt(text)))),
     }
 }
 

@@ -7,7 +7,7 @@ use pinyon_model::{
     ApiKey, ApiKeyChange, Email, Error, IndexName, NamespaceName, NewInvite, NewProject, NewRoleBinding, NewServiceAccount, Organization,
     OrganizationId, Page, PageRequest, PaymentStatus, Plan, Principal, PrincipalRef, PrincipalType, Project, ProjectChange, ProjectId,
     ResourceRef, ResourceType, Restrictions, Result, Role, RoleBindingFilter, RoleBindingId, RoleGrant, ServiceAccount, ServiceAccountId,
-    UserId,
+    UserId, excerpt,
 };
 use pinyon_service::{
     ApiKeySecret, AuditReport, Clock, CreatedApiKey, CreatedInvite, CreatedServiceAccount, NewApiKey, OpContext, Password,
@@ -279,7 +279,7 @@ impl Operator<'_> {
             return UserId::parse(text);
         }
         let found = self.service.list_users(&self.ctx, Some(Email::new(text)?), PageRequest { limit: 1, after: None }).await?;
-        found.items.first().map(|u| u.id).ok_or_else(|| Error::not_found(format!("There is no user '{}'", text.escape_debug())))
+        found.items.first().map(|u| u.id).ok_or_else(|| Error::not_found(format!("There is no user '{}'", excerpt(text))))
     }
 
     /// An organization by its id or its name.
@@ -288,8 +288,8 @@ impl Operator<'_> {
         let found: Vec<_> = organizations.iter().filter(|o| o.name == text || o.id.to_string() == text).collect();
         match found[..] {
             [organization] => Ok(organization.id),
-            [] => Err(Error::not_found(format!("There is no organization '{}'", text.escape_debug()))),
-            _ => Err(Error::invalid(format!("More than one organization is called '{}'; use its id", text.escape_debug()))),
+            [] => Err(Error::not_found(format!("There is no organization '{}'", excerpt(text)))),
+            _ => Err(Error::invalid(format!("More than one organization is called '{}'; use its id", excerpt(text)))),
         }
     }
 
@@ -385,7 +385,7 @@ fn parse_principal(text: &str) -> Result<PrincipalRef> {
     let (kind, id) = text.split_once(':').unwrap_or((text, ""));
     let kind = kind.replace('-', "_");
     let Some(kind) = PrincipalType::ALL.into_iter().find(|t| t.as_str() == kind) else {
-        let shown = text.escape_debug();
+        let shown = excerpt(text);
         return Err(Error::invalid(format!("'{shown}' is not user:ID, service_account:ID, api_key:ID or invite:ID")));
     };
     UserId::parse(id).map(|id| PrincipalRef::from_bytes(kind, *id.as_bytes()))
@@ -396,8 +396,8 @@ fn find_project(projects: &[Project], text: &str) -> Result<ProjectId> {
     let found: Vec<_> = projects.iter().filter(|p| p.name == text || p.id.to_string() == text).collect();
     match found[..] {
         [project] => Ok(project.id),
-        [] => Err(Error::not_found(format!("There is no project '{}'", text.escape_debug()))),
-        _ => Err(Error::invalid(format!("More than one project is called '{}'; use its id", text.escape_debug()))),
+        [] => Err(Error::not_found(format!("There is no project '{}'", excerpt(text)))),
+        _ => Err(Error::invalid(format!("More than one project is called '{}'; use its id", excerpt(text)))),
     }
 }
 

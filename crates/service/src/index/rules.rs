@@ -1,6 +1,6 @@
 //! What an index may be and how it may change, beyond what makes each of its parts valid.
 
-use pinyon_model::{DedicatedCapacity, Deployment, Error, Index, IndexChange, IndexSpec, ReadCapacity, Result};
+use pinyon_model::{DedicatedCapacity, Deployment, Error, Index, IndexChange, IndexSpec, ReadCapacity, Result, excerpt};
 
 const CLOUDS: [&str; 3] = ["aws", "gcp", "azure"];
 const PLACE_LEN_MAX: usize = 64;
@@ -11,8 +11,7 @@ pub(crate) fn check_spec(spec: &IndexSpec) -> Result<()> {
     match &spec.deployment {
         Deployment::Managed { cloud, region } => {
             if !CLOUDS.contains(&cloud.as_str()) || !is_place(region) {
-                let shown = |t: &str| t.chars().take(PLACE_LEN_MAX).collect::<String>();
-                return Err(Error::not_found(format!("Resource cloud: {} region: {} not found.", shown(cloud), shown(region))));
+                return Err(Error::not_found(format!("Resource cloud: {} region: {} not found.", excerpt(cloud), excerpt(region))));
             }
         }
         Deployment::Pod { environment, pod_type, replicas, shards, .. } => {
@@ -88,8 +87,7 @@ fn check_pod_type(pod_type: &str) -> Result<()> {
     if known {
         return Ok(());
     }
-    let shown: String = pod_type.chars().take(PLACE_LEN_MAX).collect();
-    Err(Error::invalid(format!("'{}' is not a pod type; s1, p1 or p2 with the size .x1, .x2, .x4 or .x8 is allowed", shown.escape_debug())))
+    Err(Error::invalid(format!("'{}' is not a pod type; s1, p1 or p2 with the size .x1, .x2, .x4 or .x8 is allowed", excerpt(pod_type))))
 }
 
 fn check_count(what: &str, n: u32, min: u32) -> Result<()> {
@@ -103,8 +101,7 @@ fn check_count(what: &str, n: u32, min: u32) -> Result<()> {
 fn check_capacity(capacity: &ReadCapacity) -> Result<()> {
     let ReadCapacity::Dedicated(DedicatedCapacity { node_type, shards, replicas }) = capacity else { return Ok(()) };
     if !matches!(node_type.as_str(), "b1" | "t1") {
-        let shown: String = node_type.chars().take(PLACE_LEN_MAX).collect();
-        return Err(Error::invalid(format!("'{}' is not a node type; b1 and t1 are allowed", shown.escape_debug())));
+        return Err(Error::invalid(format!("'{}' is not a node type; b1 and t1 are allowed", excerpt(node_type))));
     }
     check_count("shards", *shards, 1)?;
     check_count("replicas", *replicas, 0)

@@ -1,6 +1,6 @@
 use pinyon_model::{
     Error, NewRoleBinding, OrganizationId, Page, PrincipalRef, PrincipalType, ProjectId, ResourceRef, ResourceType, Result, Role,
-    RoleBinding, RoleBindingFilter, RoleGrant, UserId,
+    RoleBinding, RoleBindingFilter, RoleGrant, UserId, excerpt,
 };
 use serde::{Deserialize, Serialize};
 
@@ -78,8 +78,7 @@ pub(crate) fn resource_type(text: &str) -> Result<ResourceType> {
 fn word<T: Copy>(what: &str, text: &str, all: &[T], as_str: impl Fn(T) -> &'static str) -> Result<T> {
     all.iter().copied().find(|v| as_str(*v) == text).ok_or_else(|| {
         let words: Vec<_> = all.iter().map(|v| as_str(*v)).collect();
-        let shown: String = text.chars().take(80).collect();
-        Error::invalid(format!("{what} is '{}'; {} are allowed", shown.escape_debug(), words.join(", ")))
+        Error::invalid(format!("{what} is '{}'; {} are allowed", excerpt(text), words.join(", ")))
     })
 }
 

@@ -1,6 +1,6 @@
 //! Backup schedules and their history. One shape for every date.
 
-use pinyon_model::{Backup, BackupFrequency, BackupSchedule, BackupScheduleChange, Error, NewBackupSchedule, Page, Result};
+use pinyon_model::{Backup, BackupFrequency, BackupSchedule, BackupScheduleChange, Error, NewBackupSchedule, Page, Result, excerpt};
 use serde::{Deserialize, Serialize};
 
 use super::backup::{BackupOut, LIMIT_DEFAULT};
@@ -41,7 +41,7 @@ struct UpdateBody {
 pub fn create_backup_schedule(body: &[u8]) -> Result<NewBackupSchedule> {
     let CreateBody { name, schedule, retention } = json::from_control(body)?;
     if schedule.kind != "time-based" {
-        return Err(Error::invalid(format!("schedule type is '{}'; time-based is allowed", schedule.kind.escape_debug())));
+        return Err(Error::invalid(format!("schedule type is '{}'; time-based is allowed", excerpt(&schedule.kind))));
     }
     Ok(NewBackupSchedule {
         name: BackupSchedule::parse_name(&name)?,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pinyon_model::{
     DeletionProtection, Deployment, Error, Index, IndexSource, IndexState, MetadataSchema, ReadCapacity, ReadCapacityChange, Result,
+    excerpt,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ pub(super) fn deletion_protection(text: Option<&str>) -> Result<Option<DeletionP
         None => Ok(None),
         Some("enabled") => Ok(Some(DeletionProtection::Enabled)),
         Some("disabled") => Ok(Some(DeletionProtection::Disabled)),
-        Some(other) => Err(Error::invalid(format!("deletion_protection is '{}'; enabled and disabled are allowed", other.escape_debug()))),
+        Some(other) => Err(Error::invalid(format!("deletion_protection is '{}'; enabled and disabled are allowed", excerpt(other)))),
     }
 }
 
@@ -79,9 +80,7 @@ impl ReadCapacityBody {
             ("OnDemand", None) => Ok(ReadCapacityChange::OnDemand),
             ("OnDemand", Some(_)) => Err(Error::invalid("read_capacity with mode OnDemand takes no 'dedicated' settings")),
             ("Dedicated", dedicated) => dedicated.unwrap_or_default().change(),
-            (other, _) => {
-                Err(Error::invalid(format!("read_capacity mode is '{}'; OnDemand and Dedicated are allowed", other.escape_debug())))
-            }
+            (other, _) => Err(Error::invalid(format!("read_capacity mode is '{}'; OnDemand and Dedicated are allowed", excerpt(other)))),
         }
     }
 
@@ -95,7 +94,7 @@ impl DedicatedBody {
     fn change(self) -> Result<ReadCapacityChange> {
         if let Some(scaling) = &self.scaling {
             if scaling != "Manual" {
-                return Err(Error::invalid(format!("read_capacity scaling is '{}'; Manual is allowed", scaling.escape_debug())));
+                return Err(Error::invalid(format!("read_capacity scaling is '{}'; Manual is allowed", excerpt(scaling))));
             }
             if self.manual.is_none() {
                 return Err(Error::invalid("read_capacity scaling 'Manual' needs 'manual' with shards and replicas"));
@@ -178,7 +177,7 @@ impl From<&MetadataSchema> for MetadataSchemaOut {
 pub(super) fn managed(cloud: String, region: String) -> Result<Deployment> {
     let shaped = !region.is_empty() && region.len() <= 64 && region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if !shaped || !["aws", "gcp", "azure"].contains(&cloud.as_str()) {
-        let (cloud, region) = (cloud.escape_debug(), region.escape_debug());
+        let (cloud, region) = (excerpt(&cloud), excerpt(&region));
         return Err(Error::not_found(format!("Resource cloud: {cloud} region: {region} not found. The clouds are aws, gcp and azure")));
     }
     Ok(Deployment::Managed { cloud, region })
@@ -194,7 +193,7 @@ pub(super) fn environment(text: String) -> Result<String> {
 pub(super) fn pod_type(text: String) -> Result<String> {
     let (kind, size) = text.split_once('.').unwrap_or((&text, "x1"));
     if !["s1", "p1", "p2", "starter", "nano"].contains(&kind) || !["x1", "x2", "x4", "x8"].contains(&size) {
-        let shown = text.escape_debug();
+        let shown = excerpt(&text);
         return Err(Error::invalid(format!("'{shown}' is not a pod type; s1, p1 and p2 with .x1, .x2, .x4 or .x8 are allowed")));
     }
     Ok(text)

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use pinyon_model::{
     ApiKey, ApiKeyChange, Error, IndexName, NamespaceName, Network, PreviousSecret, Restrictions, RestrictionsChange, Result, Role,
+    excerpt,
     limits::{KEY_INDEXES_MAX, KEY_NAMESPACES_MAX, KEY_NETWORKS_MAX},
 };
 use serde::{Deserialize, Serialize};
@@ -95,8 +96,7 @@ fn read_set<T: Ord>(what: &str, names: Option<Names>, parse: impl Fn(&str) -> Re
 }
 
 fn read_moment(text: &str) -> Result<u64> {
-    let shown: String = text.chars().take(80).collect();
-    let told = || Error::invalid(format!("expires_at is '{}'; write a moment as 2027-01-31T12:00:00Z", shown.escape_debug()));
+    let told = || Error::invalid(format!("expires_at is '{}'; write a moment as 2027-01-31T12:00:00Z", excerpt(text)));
     parse_rfc3339(text).ok_or_else(told)
 }
 

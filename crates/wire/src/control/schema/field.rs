@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pinyon_model::{
-    Dimension, Error, IndexSchema, Metric, Result, SchemaField,
+    Dimension, Error, IndexSchema, Metric, Result, SchemaField, excerpt,
     limits::{DIMENSION_MAX, FIELD_DESCRIPTION_LEN_MAX, FIELD_NAME_LEN_MAX},
 };
 use serde::{Deserialize, de::IgnoredAny};
@@ -81,7 +81,7 @@ pub(super) fn schema(fields: BTreeMap<String, FieldBody>, cmek: bool) -> Result<
         None => IndexSchema::new(made),
         Some(name) => Err(Error::unimplemented(format!(
             "Schema field '{}' makes this a document index, which is not supported by this server yet; a vector index has the fields '{}' and '{}'",
-            name.escape_debug(),
+            excerpt(&name),
             IndexSchema::DENSE,
             IndexSchema::SPARSE
         ))),
@@ -93,7 +93,7 @@ fn slots_reserved(name: &str) -> bool {
 }
 
 fn name_rules(name: &str, field: &FieldBody, slots: &mut Slots) -> Result<()> {
-    let wrong = |why: &str| Err(Error::invalid(format!("Schema field '{}' is not valid: {why}", name.escape_debug())));
+    let wrong = |why: &str| Err(Error::invalid(format!("Schema field '{}' is not valid: {why}", excerpt(name))));
     if name.is_empty() || name.len() > FIELD_NAME_LEN_MAX {
         return wrong(&format!("a name has 1 to {FIELD_NAME_LEN_MAX} bytes"));
     }
@@ -115,7 +115,7 @@ fn name_rules(name: &str, field: &FieldBody, slots: &mut Slots) -> Result<()> {
 impl FieldBody {
     /// The field of a vector index that this is, if it is one.
     fn check(self, name: &str, slots: &mut Slots) -> Result<Option<SchemaField>> {
-        let shown = name.escape_debug();
+        let shown = excerpt(name);
         match self {
             FieldBody::DenseVector { dimension, metric, description } => {
                 slots.dense += 1;
@@ -131,10 +131,9 @@ impl FieldBody {
                 let description = described(name, description)?;
                 match metric.as_deref() {
                     None | Some("dotproduct") => Ok(Some(SchemaField::SparseVector { description })),
-                    Some(other) => Err(Error::invalid(format!(
-                        "The metric of sparse field '{shown}' is '{}'; dotproduct is allowed",
-                        other.escape_debug()
-                    ))),
+                    Some(other) => {
+                        Err(Error::invalid(format!("The metric of sparse field '{shown}' is '{}'; dotproduct is allowed", excerpt(other))))
+                    }
                 }
             }
             FieldBody::String { description, filterable, full_text_search, embed, sparse_embed, store_text } => {
@@ -144,7 +143,7 @@ impl FieldBody {
                 slots.sparse += usize::from(sparse_embed.is_some());
                 slots.full_text += usize::from(full_text);
                 if !full_text && !embedded {
-                    return Err(metadata_only(&shown.to_string(), "string"));
+                    return Err(metadata_only(&shown, "string"));
                 }
                 if filterable.is_some() {
                     return Err(Error::invalid(format!("String field '{shown}' is searchable and cannot have 'filterable' too")));
@@ -159,9 +158,9 @@ impl FieldBody {
             FieldBody::SemanticText {} => {
                 Err(Error::invalid(format!("Field '{shown}' of type semantic_text cannot be declared; {DECLARABLE}")))
             }
-            FieldBody::StringList {} => Err(metadata_only(&shown.to_string(), "string_list")),
-            FieldBody::Boolean {} => Err(metadata_only(&shown.to_string(), "boolean")),
-            FieldBody::Float {} => Err(metadata_only(&shown.to_string(), "float")),
+            FieldBody::StringList {} => Err(metadata_only(&shown, "string_list")),
+            FieldBody::Boolean {} => Err(metadata_only(&shown, "boolean")),
+            FieldBody::Float {} => Err(metadata_only(&shown, "float")),
         }
     }
 }
@@ -170,7 +169,7 @@ fn described(name: &str, description: Option<String>) -> Result<Option<String>> 
     match description {
         Some(d) if d.len() > FIELD_DESCRIPTION_LEN_MAX => Err(Error::invalid(format!(
             "The description of field '{}' has {} bytes; at most {FIELD_DESCRIPTION_LEN_MAX} are allowed",
-            name.escape_debug(),
+            excerpt(name),
             d.len()
         ))),
         other => Ok(other),

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 
-use pinyon_model::{Deployment, Dimension, Error, IndexName, IndexSchema, IndexSpec, MetadataSchema, Metric, ReadCapacity, Result, Tags};
+use pinyon_model::{
+    Deployment, Dimension, Error, IndexName, IndexSchema, IndexSpec, MetadataSchema, Metric, ReadCapacity, Result, Tags, excerpt,
+};
 use serde::Deserialize;
 
 use super::super::parts::{self, ReadCapacityBody, TagsBody};
@@ -122,7 +124,7 @@ fn schema(vector_type: &str, dimension: Option<i64>, metric: Option<Metric>, met
             None | Some(Metric::Dotproduct) => IndexSchema::sparse_index(metadata),
             Some(other) => Err(Error::invalid(format!("A sparse index must use the dotproduct metric, but got {}", other.as_str()))),
         },
-        (other, _) => Err(Error::invalid(format!("vector_type is '{}'; dense and sparse are allowed", other.escape_debug()))),
+        (other, _) => Err(Error::invalid(format!("vector_type is '{}'; dense and sparse are allowed", excerpt(other)))),
     }
 }
 

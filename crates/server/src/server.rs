@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -161,7 +160,7 @@ impl Server {
             _ => None,
         };
 
-        if mode == Mode::Serve && certificate.is_none() && !listen.required.iter().all(IpAddr::is_loopback) {
+        if mode == Mode::Serve && certificate.is_none() && listen.beyond_this_machine(private.as_ref()) {
             tracing::warn!(
                 "API keys and records travel unencrypted: use --tls-cert and --tls-key, --tls-self-signed, or a proxy that does TLS"
             );

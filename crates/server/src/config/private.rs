@@ -32,8 +32,12 @@ pub(super) fn private(args: &ServerArgs) -> Result<Option<(PrivateListen, u16)>,
         |setting: &str, value: &Option<String>| value.clone().ok_or_else(|| ConfigError::new(format!("--private-listen needs {setting}")));
     let wrong = |setting: &'static str| move |e: pinyon_model::Error| ConfigError::new(format!("{setting}: {}", e.message));
     let balancers = needed("--private-balancers", &args.private_balancers)?;
-    let balancers =
+    let balancers: Vec<Network> =
         balancers.split(',').map(|n| Network::parse(n.trim())).collect::<Result<_, _>>().map_err(wrong("--private-balancers"))?;
+    if let Some(everything) = balancers.iter().find(|n| n.is_everything()) {
+        let told = "anybody's word about who connects would be believed; name the balancers' own networks";
+        return Err(ConfigError::new(format!("--private-balancers has {everything}: {told}")));
+    }
     let region = PrivateEndpoint::parse_region(&needed("--private-region", &args.private_region)?).map_err(wrong("--private-region"))?;
     if args.domain.is_none() {
         return Err(ConfigError::new("--private-listen needs --domain: by a private endpoint, indexes are told apart by name"));
@@ -63,6 +67,8 @@ mod tests {
             ("--private-listen", "127.0.0.1:0", "10.0.0.0/24", "us-east-1", true),
             ("--private-balancers", "127.0.0.1:6443", "", "us-east-1", true),
             ("--private-balancers", "127.0.0.1:6443", "10.0.0.1/24", "us-east-1", true),
+            ("--private-balancers has 0.0.0.0/0", "127.0.0.1:6443", "10.0.0.0/24, 0.0.0.0/0", "us-east-1", true),
+            ("--private-balancers has ::/0", "127.0.0.1:6443", "::/0", "us-east-1", true),
             ("--private-region", "127.0.0.1:6443", "10.0.0.0/24", "", true),
             ("--private-region", "127.0.0.1:6443", "10.0.0.0/24", "US", true),
             ("--domain", "127.0.0.1:6443", "10.0.0.0/24", "us-east-1", false),

@@ -94,6 +94,12 @@ impl Addresses {
         let addresses = self.required.clone();
         Arc::new(move |port| addresses.iter().all(|address| TcpListener::bind(SocketAddr::new(*address, port)).is_ok()))
     }
+
+    /// Whether other machines reach a listener: one on these addresses, or the private one.
+    pub(crate) fn beyond_this_machine(&self, private: Option<&PrivateListen>) -> bool {
+        let private = private.map(|p| p.address.ip());
+        !self.required.iter().chain(&private).all(IpAddr::is_loopback)
+    }
 }
 
 /// How indexes are reached.
@@ -262,6 +268,9 @@ fn hosts(port: u16, args: &ServerArgs) -> Result<HostSettings, ConfigError> {
     if cell.contains('.') {
         return Err(ConfigError::new(format!("--cell is '{cell}'; one DNS label, without dots, is expected")));
     }
+    if cell == "private" {
+        return Err(ConfigError::new("--cell is 'private', the word that marks hosts of private endpoints; take another one"));
+    }
     let advertise_host = args.advertise_host.clone().unwrap_or_else(|| "localhost".to_owned());
     if advertise_host.is_empty() || !advertise_host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b)) {
         return Err(ConfigError::new(format!(
@@ -425,11 +434,12 @@ mod tests {
     #[test]
     fn wrong_settings_are_named() {
         type Change = fn(&mut ServerArgs);
-        let wrong: [(&str, Change); 11] = [
+        let wrong: [(&str, Change); 12] = [
             ("--bind", |a| a.bind = Some("nowhere".into())),
             ("--index-ports", |a| a.index_ports = Some("5080-5090".into())),
             ("--domain", |a| a.domain = Some("Bad_Domain".into())),
             ("--cell", |a| a.cell = Some("a.b".into())),
+            ("--cell is 'private'", |a| a.cell = Some("private".into())),
             ("--advertise-host", |a| a.advertise_host = Some("http://x".into())),
             ("--tls-key", |a| a.tls_cert = Some("c".into())),
             ("--max-body", |a| a.max_body = Some("lots".into())),
@@ -448,6 +458,13 @@ mod tests {
         let a = |bind| addresses(Mode::Serve, 1, Some(bind)).unwrap();
         assert_eq!(a("127.0.0.1, [::1]").required.len(), 2);
         assert_eq!((a("localhost").required.len(), a("localhost").optional.len()), (1, 1));
+        let private = |address: &str| {
+            let (address, region) = (address.parse().unwrap(), "us-east-1".to_owned());
+            PrivateListen { address, balancers: Vec::new(), region }
+        };
+        let beyond = |bind, other: Option<&str>| a(bind).beyond_this_machine(other.map(private).as_ref());
+        assert!(!beyond("localhost", None) && !beyond("127.0.0.1,::1", Some("127.0.0.1:6443")));
+        assert!(beyond("0.0.0.0", None) && beyond("localhost", Some("0.0.0.0:6443")) && beyond("127.0.0.1", Some("[::]:6443")));
     }
 
     #[test]

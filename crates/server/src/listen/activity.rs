@@ -95,10 +95,12 @@ impl Connections {
         Some(Place { connections: self.clone(), id, activity })
     }
 
-    /// Aborts the connections idle longest, a 64th of all, so that a flood does not search anew for each newcomer.
+    /// Aborts the connections idle longest, a 64th of all, so that a flood does not search anew for each newcomer. Those told already
+    /// are on their way out: counting them again would leave the next newcomer without a place of its own.
     pub(crate) fn evict(&self) {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut idle: Vec<_> = open.values().filter(|a| a.in_flight.load(Ordering::Relaxed) == 0).collect();
+        let may_go = |a: &&Arc<Activity>| a.in_flight.load(Ordering::Relaxed) == 0 && !a.abort.is_cancelled();
+        let mut idle: Vec<_> = open.values().filter(may_go).collect();
         idle.sort_unstable_by_key(|a| a.idle_since.load(Ordering::Relaxed));
         for activity in idle.iter().take(1 + self.capacity / 64) {
             activity.abort.cancel();
@@ -168,6 +170,14 @@ impl Activity {
             self.stalled_since.store(0, Ordering::Relaxed);
         } else {
             let _ = self.stalled_since.compare_exchange(0, millis(self.start), Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Told to end, at once or when done. Until HTTP begins there is nothing to finish, so that both are the same.
+    pub(crate) async fn told_to_end(&self) {
+        tokio::select! {
+            () = self.close.cancelled() => {}
+            () = self.abort.cancelled() => {}
         }
     }
 
@@ -270,5 +280,30 @@ mod tests {
         assert_eq!(connections.len(), 2);
         drop(third);
         assert_eq!(connections.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn each_newcomer_makes_another_go() {
+        let connections = Connections::new(3, HEADER, IDLE);
+        let mut places = Vec::new();
+        for _ in 0..3 {
+            places.push(connections.place(CancellationToken::new()).await);
+        }
+        // None of them has gone yet when the next newcomer comes.
+        for told in 1..=3 {
+            connections.evict();
+            assert_eq!(places.iter().filter(|p| p.activity.abort.is_cancelled()).count(), told);
+        }
+        connections.evict();
+    }
+
+    #[tokio::test]
+    async fn either_word_ends_what_has_not_begun() {
+        let told = |act: fn(&Activity)| async move {
+            let activity = Activity::new(Instant::now(), CancellationToken::new());
+            act(&activity);
+            tokio::time::timeout(Duration::from_secs(5), activity.told_to_end()).await.is_ok()
+        };
+        assert!(told(|a| a.abort.cancel()).await && told(|a| a.close.cancel()).await);
     }
 }

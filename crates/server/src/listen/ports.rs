@@ -187,7 +187,7 @@ impl Listeners {
         place: super::activity::Place,
     ) {
         let read = tokio::select! {
-            () = place.activity.close.cancelled() => return,
+            () = place.activity.told_to_end() => return,
             read = tokio::time::timeout(PROXY_HEADER_TIMEOUT, ProxyHeader::read(&mut stream)) => read,
         };
         let (entrance, address, link) = match read {
@@ -198,7 +198,7 @@ impl Listeners {
         };
         let mut first = [0];
         let peeked = tokio::select! {
-            () = place.activity.close.cancelled() => return,
+            () = place.activity.told_to_end() => return,
             peeked = tokio::time::timeout(self.handshake_timeout, stream.peek(&mut first)) => peeked,
         };
         if !matches!(peeked, Ok(Ok(1))) || proxy_header::is_another(first[0]) {
@@ -217,7 +217,7 @@ impl Listeners {
             return self.protocol.serve(stream, peer, place, self.handler.clone()).await;
         };
         let shaken = tokio::select! {
-            () = place.activity.close.cancelled() => return,
+            () = place.activity.told_to_end() => return,
             shaken = tokio::time::timeout(self.handshake_timeout, tls.accept(stream)) => shaken,
         };
         match shaken {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use pinyon_model::{Error, Network, NewPrivateEndpoint, PrivateEndpoint, PrivateLink, ProjectAccess, ProjectId, Result};
+use pinyon_model::{
+    Error, Network, NewPrivateEndpoint, PrivateEndpoint, PrivateLink, ProjectAccess, ProjectAccessChange, ProjectId, Result, excerpt,
+};
 use pinyon_wire::rfc3339;
 use serde::{Deserialize, Serialize};
 
@@ -74,28 +76,23 @@ pub(super) async fn delete(operator: &Operator<'_>, project: Option<String>, end
     let project = operator.project_or_first(project).await?;
     let endpoints = operator.service.list_private_endpoints(&operator.ctx, project).await?;
     let found = endpoints.iter().find(|e| e.link.to_string() == endpoint_id);
-    let shown = endpoint_id.escape_debug();
-    let id = found.ok_or_else(|| Error::not_found(format!("The project has no private endpoint '{shown}'")))?.id;
+    let id = found.ok_or_else(|| Error::not_found(format!("The project has no private endpoint '{}'", excerpt(&endpoint_id))))?.id;
     operator.service.delete_private_endpoint(&operator.ctx, project, id, &endpoint_id).await?;
     Ok(Output::PrivateEndpointDeleted { endpoint_id })
 }
 
 pub(super) async fn access(operator: &Operator<'_>, project: Option<String>, change: AccessChange) -> Result<Output> {
     let project_id = operator.project_or_first(project).await?;
-    let now = operator.service.describe_project_access(&operator.ctx, project_id).await?;
     if change == AccessChange::default() {
-        return Ok(shown(project_id, &now));
+        return Ok(shown(project_id, &operator.service.describe_project_access(&operator.ctx, project_id).await?));
     }
     let AccessChange { private_only, private_control_plane, networks, no_network } = change;
     let networks = match (networks.is_empty(), no_network) {
-        (true, false) => now.networks().clone(),
-        _ => networks.iter().map(|text| Network::parse(text)).collect::<Result<BTreeSet<_>>>()?,
+        (true, false) => None,
+        _ => Some(networks.iter().map(|text| Network::parse(text)).collect::<Result<BTreeSet<_>>>()?),
     };
-    let private_only = private_only.unwrap_or(now.private_only());
-    // Whoever opens the data plane opens both: the control plane is never private alone.
-    let private_control_plane = private_control_plane.unwrap_or(now.private_control_plane() && private_only);
-    let access = ProjectAccess::new(private_only, private_control_plane, networks)?;
-    Ok(shown(project_id, &operator.service.put_project_access(&operator.ctx, project_id, access).await?))
+    let change = ProjectAccessChange { private_only, private_control_plane, networks };
+    Ok(shown(project_id, &operator.service.change_project_access(&operator.ctx, project_id, change).await?))
 }
 
 fn shown(project_id: ProjectId, access: &ProjectAccess) -> Output {

@@ -349,3 +349,24 @@ async fn who_is_no_balancer_is_not_heard() {
     let _ = tokio::time::timeout(Duration::from_secs(4), stream.read_to_end(&mut answer)).await.expect("closed at once");
     assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
 }
+
+#[tokio::test]
+async fn connections_that_stop_before_a_request_make_room_for_others() {
+    let house = House::new(&["--tls-self-signed", "--max-connections", "32", "--header-timeout", "60"]);
+    let (sound, local) = (of(ID), frame(0x20, 0x00, &[]));
+    let begun = [&sound[..], &[0x16, 0x03]].concat();
+    let mut held = Vec::new();
+    for (what, first) in
+        [("nothing", &b""[..]), ("half a header", &sound[..20]), ("a header alone", &sound[..]), ("half a hello", &begun[..])]
+    {
+        for _ in 0..40 {
+            let mut stream = TcpStream::connect(("127.0.0.1", house.port)).await.unwrap();
+            let _ = stream.write_all(first).await;
+            held.push(stream);
+        }
+        let check = house.send((house.port, &local), DOMAIN, "", "GET", "/healthz", json!({}));
+        // A header is waited for five seconds: by then even those that cannot be made to go would be gone.
+        let (status, _) = tokio::time::timeout(Duration::from_secs(4), check).await.expect(what).expect(what);
+        assert_eq!(status, 200, "{what}");
+    }
+}

@@ -150,3 +150,18 @@ async fn plaintext_on_a_tls_port_disturbs_nobody() {
     let stream = connect(&client(&authority(&home), &["http/1.1"], &rustls::version::TLS13), server.port, "localhost").await.unwrap();
     assert_eq!(get(stream, "/indexes", &home.first_key()).await.0, 200);
 }
+
+#[tokio::test]
+async fn connections_that_send_nothing_make_room_for_those_that_do() {
+    let home = Home::new();
+    let server = home.serve(&["--tls-self-signed", "--max-connections", "32", "--header-timeout", "60"]);
+    let key = home.first_key();
+    let connector = client(&authority(&home), &["http/1.1"], &rustls::version::TLS13);
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(TcpStream::connect(("127.0.0.1", server.port)).await.unwrap());
+    }
+    let served = async { get(connect(&connector, server.port, "localhost").await.unwrap(), "/indexes", &key).await.0 };
+    assert_eq!(tokio::time::timeout(Duration::from_secs(20), served).await.expect("long before the others' handshakes are given up"), 200);
+    drop(silent);
+}

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use pinyon_model::{
     AuditEvent, AuditOutcome, ErrorCode, NamespaceName, Network, NewPrivateEndpoint, PrivateEndpoint, PrivateLink, ProjectAccess,
-    ProjectId, Role, limits::PRIVATE_ENDPOINTS_MAX,
+    ProjectAccessChange, ProjectId, Role, limits::PRIVATE_ENDPOINTS_MAX,
 };
 use pinyon_service::{OpContext, PrivatePath, Service, ServiceOptions};
 
@@ -135,4 +135,32 @@ async fn nobody_shuts_every_door_by_mistake() {
     // What takes the last way in away is meant: an endpoint may have to go at once.
     service.delete_private_endpoint(&me, project, endpoint.id, "vpce-1").await.unwrap();
     assert!(service.describe_project_access(&me, project).await.unwrap().private_only());
+}
+
+#[tokio::test]
+async fn changes_of_different_parts_do_not_undo_each_other() {
+    let (house, service, project) = house().await;
+    let me = house.operator();
+    let change = async |change: ProjectAccessChange| service.change_project_access(&me, project, change).await;
+    let only = |networks: &str| ProjectAccessChange {
+        networks: Some([Network::parse(networks).unwrap()].into()),
+        ..ProjectAccessChange::default()
+    };
+    let lock = ProjectAccessChange { private_only: Some(true), private_control_plane: Some(true), networks: None };
+    let open = ProjectAccessChange { private_only: Some(false), ..ProjectAccessChange::default() };
+    assert_eq!(change(lock.clone()).await.unwrap_err().code, ErrorCode::FailedPrecondition, "what counts is what the whole would be");
+    change(only("10.0.0.0/8")).await.unwrap();
+    for n in 0..8 {
+        assert!(!change(open.clone()).await.unwrap().private_control_plane(), "the control plane is never private alone");
+        let network = format!("10.0.{n}.0/24");
+        let (locked, listed) = tokio::join!(change(lock.clone()), change(only(&network)));
+        assert!(locked.is_ok() && listed.is_ok());
+        assert_eq!(service.describe_project_access(&me, project).await.unwrap(), access(true, &[&network]));
+    }
+    // The audit log tells the whole, also of a change of a part.
+    change(only("192.0.2.0/24")).await.unwrap();
+    let events = audit_events(&service, &me).await;
+    let told = |e: &AuditEvent, name: &str, value: &str| e.parameters.contains(&(name.to_owned(), value.to_owned()));
+    let last = events.iter().find(|e| told(e, "networks", "192.0.2.0/24")).unwrap();
+    assert!(told(last, "private_only", "true") && told(last, "private_control_plane", "true"), "{:?}", last.parameters);
 }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -10,24 +10,43 @@ use std::{
 
 use pinyon_engine::Clock;
 
-/// The computer's own clock, milliseconds since 1970-01-01 UTC; it waits rather than run backwards.
+/// The computer's own clock, milliseconds since 1970-01-01 UTC; it never runs backwards. When that is set back, this one goes on an eighth
+/// slower until both show the same: who waits for a moment, as for the end of a key's time, does not wait for hours.
 #[derive(Debug)]
 pub struct SystemClock {
-    latest: AtomicU64,
+    latest: Mutex<Latest>,
     made: Instant,
 }
 
 impl Default for SystemClock {
     fn default() -> Self {
-        Self { latest: AtomicU64::new(0), made: Instant::now() }
+        let made = Instant::now();
+        Self { latest: Mutex::new(Latest { shown: Duration::ZERO, at: made }), made }
+    }
+}
+
+/// What was shown last, since 1970, and when that was by a clock that nobody sets.
+#[derive(Debug, Clone, Copy)]
+struct Latest {
+    shown: Duration,
+    at: Instant,
+}
+
+impl Latest {
+    /// What is shown now.
+    fn next(self, computers: Duration, at: Instant) -> Self {
+        let went_on = self.shown + at.saturating_duration_since(self.at) / 8 * 7;
+        Self { shown: computers.max(went_on), at: at.max(self.at) }
     }
 }
 
 #[async_trait::async_trait]
 impl Clock for SystemClock {
     fn now_ms(&self) -> u64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
-        self.latest.fetch_max(now, Ordering::SeqCst).max(now)
+        let computers = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        *latest = latest.next(computers, Instant::now());
+        u64::try_from(latest.shown.as_millis()).unwrap_or(u64::MAX)
     }
     fn now_us(&self) -> u64 {
         u64::try_from(self.made.elapsed().as_micros()).unwrap_or(u64::MAX)
@@ -65,5 +84,28 @@ impl Clock for ManualClock {
     async fn wait_ms(&self, _ms: u64) {
         // What waits is background work that a test drives itself.
         std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_goes_on() {
+        let seconds = Duration::from_secs;
+        let begin = Instant::now();
+        let first = Latest { shown: Duration::ZERO, at: begin }.next(seconds(10_000), begin);
+        assert_eq!(first.shown, seconds(10_000));
+        // Two hours back: as many looks as one likes change nothing of how fast it goes.
+        let mut latest = first;
+        for step in 1..=800u64 {
+            let before = latest.shown;
+            latest = latest.next(seconds(2_800) + Duration::from_millis(step * 10), begin + Duration::from_millis(step * 10));
+            assert!(latest.shown > before);
+        }
+        assert!(latest.shown.abs_diff(seconds(10_007)) < Duration::from_millis(1), "{latest:?}");
+        let caught_up = latest.next(seconds(80_000), begin + seconds(77_200));
+        assert_eq!(caught_up.shown, seconds(80_000));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use pinyon_model::{AuditSinkSettings, AwsRegion, Error, ErrorCode, ExternalId, RoleArn};
 use reqsign_aws_v4::{Credential, DefaultCredentialProvider, RequestSigner};
@@ -71,7 +71,7 @@ impl Aws {
         let response = self.send(&step, "sts", region, &base, request, Bytes::from(form)).await?;
         let body = Zeroizing::new(String::from_utf8_lossy(response.body()).into_owned());
         if !response.status().is_success() {
-            let fault = refused(&step, response.status(), &body);
+            let fault = refused(&step, response.status(), &body).or_something_else(response.status());
             // It is our own credentials that this is about, not the role.
             let kind = if OWN_FAULTS.contains(&fault.code.as_str()) { FaultKind::Ours } else { fault.kind };
             return Err(AwsFault { kind, ..fault });
@@ -162,6 +162,13 @@ pub(crate) enum FaultKind {
 }
 
 impl AwsFault {
+    /// The same, or lost: who says no without AWS's words, and is not asked for permission, is something else on the way.
+    pub(crate) fn or_something_else(self, status: StatusCode) -> Self {
+        let is_permission = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        let is_silent = self.kind == FaultKind::Refused && self.code.is_empty() && !is_permission;
+        if is_silent { Self::lost(self.told) } else { self }
+    }
+
     fn lost(told: String) -> Self {
         Self { kind: FaultKind::Lost, code: String::new(), told }
     }
@@ -279,6 +286,9 @@ mod tests {
     #[test]
     fn refusals_say_what_was_refused_and_whether_to_wait() {
         let xml = "<Error><Code>AccessDenied</Code><Message>User is not authorized</Message></Error>";
+        // A proxy's or a captive portal's own words are nobody's refusal.
+        let strange = refused("AssumeRole of x", http::StatusCode::NOT_FOUND, "<html>").or_something_else(http::StatusCode::NOT_FOUND);
+        assert_eq!(strange.kind, FaultKind::Lost);
         let error = refused("AssumeRole of x", http::StatusCode::FORBIDDEN, xml);
         assert_eq!((error.kind, error.code.as_str()), (FaultKind::Refused, "AccessDenied"));
         assert_eq!(error.told, "AssumeRole of x was refused with 403 Forbidden: AccessDenied: User is not authorized");

@@ -126,13 +126,7 @@ fn read(step: &str, status: StatusCode, body: &[u8]) -> Result<Answer, AwsFault>
     let Refusal { kind, message } = serde_json::from_slice(body).unwrap_or_default();
     // `com.amazonaws.kms#DisabledException`, or without what is before the mark.
     let code = xml::readable(kind.rsplit('#').next().unwrap_or_default());
-    let fault = refusal(step, status, code, &xml::readable(&message));
-    // Who says no without AWS's words, and is not asked for permission, is something else on the way.
-    let is_permission = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-    if fault.kind == FaultKind::Refused && fault.code.is_empty() && !is_permission {
-        return Err(lost(fault.told));
-    }
-    Err(fault)
+    Err(refusal(step, status, code, &xml::readable(&message)).or_something_else(status))
 }
 
 /// Whatever came, read as every kind of answer.

@@ -4,7 +4,7 @@
 //! exactly, have a budget of their own, and so has what filters select. Objects never change, so an entry is never stale; [`BlockCache::forget`] drops what
 //! belongs to an object that is being deleted.
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, collections::HashSet, sync::Arc};
 
 use moka::sync::Cache;
 use pinyon_model::ObjectId;
@@ -116,8 +116,21 @@ impl BlockCache {
     pub(crate) fn forget(&self, object: ObjectId) {
         // Refused only without `support_invalidation_closures`, which `new` asks for.
         let _ = self.entries.invalidate_entries_if(move |key, _| key.object == object);
-        self.vectors.forget(object);
+        self.vectors.forget(&HashSet::from([object]));
         self.forget_selections(object);
+    }
+
+    /// Drops all that is known of these objects, and frees it now: it must not be in memory any more. Looks at the whole cache once.
+    pub(crate) fn forget_now(&self, objects: &HashSet<ObjectId>) {
+        for (key, _) in self.entries.iter().filter(|(key, _)| objects.contains(&key.object)) {
+            self.entries.invalidate(&*key);
+        }
+        for (key, _) in self.selections.iter().filter(|(key, _)| objects.contains(&key.object)) {
+            self.selections.invalidate(&*key);
+        }
+        self.entries.run_pending_tasks();
+        self.selections.run_pending_tasks();
+        self.vectors.forget(objects);
     }
 }
 
@@ -171,6 +184,17 @@ mod tests {
         assert!(held(1) > 20 && other > 20, "{} and {other} are held", held(1));
         cache.forget(ObjectId::from_bytes([1; 16]));
         assert_eq!((held(1), held(2)), (0, other));
+    }
+
+    #[test]
+    fn what_is_forgotten_now_is_freed_now() {
+        let cache = BlockCache::new(CacheBudgets { blocks: 1 << 20, vectors: 0, selections: 0 });
+        let block = Arc::new(1u32);
+        cache.insert(key(1, 0), Arc::clone(&block), 4);
+        cache.insert(key(2, 0), Arc::new(2u32), 4);
+        cache.forget_now(&HashSet::from([ObjectId::from_bytes([1; 16])]));
+        assert_eq!(Arc::strong_count(&block), 1, "the cache holds it no longer");
+        assert_eq!((cache.get::<u32>(&key(1, 0)), cache.get::<u32>(&key(2, 0)).as_deref()), (None, Some(&2)));
     }
 
     #[test]

@@ -134,9 +134,14 @@ impl Engine {
         if let Some(handle) = handle {
             handle.evict().await;
         }
-        let objects = self.shared.store.list(&format!("{}/namespaces/", Self::index_folder(id))).await.unwrap_or_default();
+        let objects = self.shared.store.list(&format!("{}/namespaces/", Self::index_folder(id))).await.unwrap_or_else(|error| {
+            tracing::error!(index = %id, "what is cached of an index that is closed may stay: {error}");
+            Vec::new()
+        });
         let ids = objects.iter().filter_map(|object| ObjectId::parse(object.name.rsplit('/').next()?).ok());
-        ids.for_each(|object| self.shared.cache.forget(object));
+        let (objects, cache) = (ids.collect(), Arc::clone(&self.shared.cache));
+        // A look at the whole cache is nothing for a thread that answers.
+        let _ = tokio::task::spawn_blocking(move || cache.forget_now(&objects)).await;
     }
 
     /// Reads and verifies every stored byte of every index. Writes that go on meanwhile are not disturbed, and may or may

@@ -209,12 +209,15 @@ impl NamespaceList {
             slot.close(self).await;
         }
         self.writer.lock().await.closed = Some(told());
+        // All are shut before any is waited for: one that has a long user must not keep the others open.
+        let mut last_users = Vec::new();
         for slot in self.starting_with("") {
             if let Some(namespace) = slot.shut(&self.shared, told()).await {
-                let gone = namespace.shut(told());
-                drop(namespace);
-                let _ = gone.await;
+                last_users.push(namespace.shut(told()));
             }
+        }
+        for gone in last_users {
+            let _ = gone.await;
         }
     }
 

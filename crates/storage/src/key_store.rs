@@ -249,6 +249,11 @@ impl KeyStore {
         self.0.entries().ids(&Owner::Backup(backup)).pop()
     }
 
+    /// The backups that have a key, locked or not.
+    pub fn backups(&self) -> Vec<BackupId> {
+        self.0.entries().backup_ids()
+    }
+
     /// What wraps an index's key; none if it has none.
     pub fn above_index(&self, index: IndexId) -> Option<KeyAbove> {
         self.0.entries().get(&Owner::Index(index)).last().map(|key| key.above)

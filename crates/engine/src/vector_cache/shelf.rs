@@ -1,8 +1,11 @@
 //! The vectors of one dimension.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, TryLockError,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use pinyon_kernels::Kernels;
@@ -202,13 +205,13 @@ impl Shelf {
         false
     }
 
-    /// Drops every vector of an object.
-    pub(crate) fn forget(&self, object: ObjectId) {
+    /// Drops every vector of these objects.
+    pub(crate) fn forget(&self, objects: &HashSet<ObjectId>) {
         for shard in 0..SHARDS {
             let mut shard = self.shard(shard);
             // From the end: what takes the place of one that is removed was looked at before.
             for place in (0..shard.slots.len()).rev() {
-                if shard.slots[place].key.object == object {
+                if objects.contains(&shard.slots[place].key.object) {
                     self.remove(&mut shard, place);
                 }
             }

@@ -145,7 +145,7 @@ impl Service {
                 this.check_unused(&stored)?;
                 let change = Change::Delete(NounId::Cmek(id));
                 this.catalog().change(&mut writer, &mut authorized, this.audit(), vec![change]).await?;
-                this.remove_project_key(stored.project_key).await;
+                this.remove_or_tell(stored.project_key).await;
                 Ok(())
             }
             .await;
@@ -169,10 +169,15 @@ impl Service {
     }
 
     /// Destroys a project key that no row names any more. What a failure leaves, the next start finishes.
-    pub(crate) async fn remove_project_key(&self, key: KeyId) {
-        self.forget_project_key(key).await;
+    pub(crate) async fn remove_project_key(&self, key: KeyId) -> Result<()> {
         self.customer_keys().watches().remove(&key);
-        if let Err(error) = self.store().keys().destroy_project_key(key).await {
+        self.forget_project_key(key).await;
+        Ok(self.store().keys().destroy_project_key(key).await?)
+    }
+
+    /// The same, where the next start does what fails now.
+    pub(super) async fn remove_or_tell(&self, key: KeyId) {
+        if let Err(error) = self.remove_project_key(key).await {
             tracing::warn!(%error, "a project key could not be destroyed; the next start will");
         }
     }
@@ -188,7 +193,7 @@ impl Service {
         for key in keys.project_keys().into_iter().filter(|key| !named.contains(key)) {
             let under = keys.under_project_key(key);
             if under.indexes.is_empty() && under.backups.is_empty() {
-                self.remove_project_key(key).await;
+                self.remove_or_tell(key).await;
             } else {
                 tracing::error!(%key, "data lies under a project key that no customer-managed key opens; 'pinyon catalog rebuild' finds it again");
             }
@@ -220,7 +225,7 @@ impl Service {
             watch.good(now_ms, &keys.options);
             keys.watches().insert(key, watch);
         } else {
-            self.remove_project_key(key).await;
+            self.remove_or_tell(key).await;
         }
         changed
     }

@@ -118,7 +118,8 @@ impl Service {
         let kept = store.sealed_project_key(key).ok_or_else(|| gone("the key store has not its project key"))?;
         let kept = KeptProjectKey::decode(&kept).map_err(|e| gone(&e.message))?;
         let opened = kept.open(&**provider, cmek).await?;
-        store.unlock_project_key(key, *opened).map_err(|error| match error {
+        // A copy: what the box holds is wiped when it goes.
+        store.unlock_project_key(key, (*opened).clone()).map_err(|error| match error {
             StorageError::Invalid { .. } => KeyFault::Denied("another key answered: what it opened is not what was sealed".to_owned()),
             error => KeyFault::Unreachable(error.to_string()),
         })
@@ -136,8 +137,8 @@ impl Service {
 
     /// As [`Self::forget_project_key`], of a customer's key that is kept aside and that nobody asks for any more.
     pub(crate) async fn shelve_project_key(&self, key: KeyId) {
-        self.forget_project_key(key).await;
         self.customer_keys().watches().remove(&key);
+        self.forget_project_key(key).await;
     }
 
     /// Forgets a project key and all below it: keys, open namespaces, cached blocks. Whoever asks from now on is refused before.
@@ -145,8 +146,11 @@ impl Service {
         let store = self.store().keys();
         store.lock_project_key(key);
         join_all(store.under_project_key(key).indexes.into_iter().map(|index| self.engine().evict_index(index))).await;
-        // What was under way while it was evicted may have looked a key up once more.
-        store.lock_project_key(key);
+        // What was under way while it was evicted may have looked a key up once more. And the key may have come back in that time.
+        let watches = self.customer_keys().watches();
+        if !watches.get(&key).is_some_and(|watch| watch.held) {
+            store.lock_project_key(key);
+        }
     }
 
     /// Puts into the audit log that a customer's key stands otherwise than before. What cannot be recorded changes nothing of it.

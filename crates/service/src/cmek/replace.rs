@@ -94,7 +94,8 @@ impl Service {
         let ctx = OpContext::internal(Principal::System, self.clock().now_ms());
         let named = Named { place: Place::Project(stored.info.project_id), id: id.to_string(), kind: "customer-managed key" };
         let mut authorized = self.authorize(&ctx, Action::WatchCmek, named).await?;
-        if let Some((before, _)) = stored.replaced.take() {
+        // Another replacement may have begun since.
+        if let Some((before, _)) = stored.replaced.take_if(|(_, id)| *id == old) {
             authorized.note("replaced", before.shown());
         }
         authorized.name(id.to_string(), stored.info.name.clone());

@@ -107,11 +107,26 @@ impl Shared {
             Some(there) => there,
             None => self.entries().contains(owner),
         };
+        // One that was destroyed may be unlocked for a moment more, and nothing may be wrapped by it.
+        let is_there = |above: KeyAbove| {
+            let KeyAbove::Project(id) = above else { return Ok(()) };
+            let says = |e: &Entry| match e {
+                Entry::Project(project, _) if *project == id => Some(true),
+                Entry::ProjectDestroyed(project) if *project == id => Some(false),
+                _ => None,
+            };
+            match added.iter().rev().find_map(says).unwrap_or_else(|| self.entries().project(id).is_some()) {
+                true => Ok(()),
+                false => Err(StorageError::invalid(format!("project key {id} is destroyed"))),
+            }
+        };
         let fresh = |owner: &Owner, above: KeyAbove| {
+            is_there(above)?;
             let wrapped = self.with_key_above(owner, above, |bytes| Wrapped::fresh(owner, above, bytes))?;
             Ok(Entry::Key(owner.clone(), wrapped))
         };
         let wrap = |owner: &Owner, key: &DataKey, above: KeyAbove| {
+            is_there(above)?;
             let wrapped = self.with_key_above(owner, above, |bytes| Wrapped::wrap(owner, key.id(), key.bytes(), above, bytes))?;
             Ok(Entry::Key(owner.clone(), wrapped))
         };

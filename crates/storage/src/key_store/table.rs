@@ -84,6 +84,10 @@ impl Entries {
         self.projects.keys().copied().collect()
     }
 
+    pub(super) fn backup_ids(&self) -> Vec<BackupId> {
+        self.backups.keys().copied().collect()
+    }
+
     /// The indexes and the backups whose keys are wrapped under a project key.
     pub(super) fn under(&self, id: KeyId) -> (Vec<IndexId>, Vec<BackupId>) {
         let above = KeyAbove::Project(id);

@@ -431,6 +431,8 @@ async fn keys_are_wrapped_anew_under_another_project_key() {
     store.rewrap_backup_key(backup(1), KeyAbove::Project(new.id())).await.unwrap();
     store.destroy_project_key(old.id()).await.unwrap();
     assert_eq!(store.sealed_project_key(old.id()), None);
+    let under_it = store.create_index_key_under(index(3), KeyAbove::Project(old.id())).await;
+    assert!(matches!(under_it, Err(StorageError::Invalid { .. })), "nothing is wrapped by what was destroyed: {under_it:?}");
     drop(store);
     let other_root = RootKey::generate();
     let store = KeyStore::open(dir.path(), root).unwrap();

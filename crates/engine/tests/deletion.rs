@@ -82,12 +82,12 @@ async fn a_purge_takes_what_is_due_with_key_and_files() {
     index.delete_namespace(&later, Kept::Until(101)).await.unwrap();
     let kept = index.deleted_namespaces().await.unwrap();
     let gone = kept.iter().find(|k| k.name == due).unwrap().id;
-    let removed = index.purge_namespaces(100).await.unwrap();
+    let removed = index.purge_namespaces(&[gone]).await.unwrap();
     assert_eq!((removed.len(), removed[0].keys.len(), removed[0].objects.len()), (1, 1, 1), "{removed:?}");
     assert!(home.keys.namespace_key(INDEX, gone).is_err());
     assert!(files_below(&home.data()).iter().all(|file| !file.contains(&gone.hex())));
     assert_eq!(index.restore_namespace(gone).await.unwrap_err().code, ErrorCode::NotFound);
-    assert_eq!(index.purge_namespaces(100).await.unwrap(), []);
+    assert_eq!(index.purge_namespaces(&[gone]).await.unwrap(), []);
     index.restore_namespace(index.deleted_namespaces().await.unwrap()[0].id).await.unwrap();
     assert_eq!(contents(&index, &later).await.unwrap().len(), 1);
     engine.close().await;
@@ -192,6 +192,25 @@ async fn keys_are_rotated_while_writes_and_searches_go_on() {
     let engine = home.open().await;
     assert_eq!(contents(&*support::index(&engine).await, &ns).await.unwrap(), model);
     assert!(engine.check().await.unwrap().damaged.is_empty());
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn a_damaged_namespace_keeps_its_keys_and_no_other_from_rotation() {
+    let home = Home::new(small());
+    let engine = home.open().await;
+    let index = index(&engine).await;
+    let names = ["a", "b", "c"].map(name);
+    for ns in &names {
+        index.upsert(ns, vec![record("a", 1.0)]).await.unwrap();
+    }
+    engine.flush_all().await.unwrap();
+    engine.close().await;
+    let manifest = files_below(&home.data()).into_iter().find(|file| file.contains("/manifest-")).unwrap();
+    std::fs::write(home.data().join(&manifest), b"no manifest").unwrap();
+    let engine = home.open().await;
+    let removed = support::index(&engine).await.rotate_namespace_keys().await.unwrap();
+    assert_eq!(removed.len(), 2, "{manifest}: {removed:?}");
     engine.close().await;
 }
 

@@ -91,6 +91,8 @@ impl Service {
             let told = format!("The index is to have {}, but collection {source} has {}", shape(ours), shape(theirs));
             return Err(Error::invalid(told));
         }
+        // As what is restored of a backup: under the customer's key that the records are under, unless another is named.
+        let spec = IndexSpec { cmek_id: spec.cmek_id.or(collection.cmek_id), ..spec };
         self.begin_restore(authorized, &collection, spec, now_ms).await.map(|(index, _)| index)
     }
 }

@@ -121,10 +121,10 @@ impl Service {
         self.detached(async move {
             let mut authorized = this.authorize(&ctx, Action::DeleteOrganization, named(id)).await?;
             let result = async {
-                let mut writer = this.catalog().writer().await;
+                let writer = this.catalog().writer().await;
                 let burying = plan_delete(&this.catalog().tables(), id)?;
                 authorized.name(burying.name.clone(), burying.name.clone());
-                this.bury(&mut writer, &mut authorized, &ctx, burying).await
+                this.bury(writer, &mut authorized, &ctx, burying).await
             }
             .await;
             this.deleted(authorized.close(result).await).await

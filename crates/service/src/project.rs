@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pinyon_model::{
     DeletedKind, Error, ErrorCode, NewProject, OrganizationId, Permission, Principal, Project, ProjectAccess, ProjectChange, ProjectId,
-    ResourceRef, Result, Role, RoleBinding, RoleBindingId,
+    ResourceRef, Result, Role, RoleBinding, RoleBindingId, excerpt,
 };
 use pinyon_storage::random_bytes;
 
@@ -159,10 +159,10 @@ impl Service {
         self.detached(async move {
             let mut authorized = this.authorize(&ctx, Action::DeleteProject, named(id)).await?;
             let result = async {
-                let mut writer = this.catalog().writer().await;
+                let writer = this.catalog().writer().await;
                 let burying = plan_delete(&this.catalog().tables(), id)?;
                 authorized.name(burying.name.clone(), burying.name.clone());
-                this.bury(&mut writer, &mut authorized, &ctx, burying).await
+                this.bury(writer, &mut authorized, &ctx, burying).await
             }
             .await;
             this.deleted(authorized.close(result).await).await
@@ -177,7 +177,7 @@ fn gone(id: ProjectId) -> Error {
 
 fn check_name(tables: &Tables, organization: OrganizationId, name: &str, own: Option<ProjectId>) -> Result<()> {
     if tables.projects_of(organization).any(|p| p.name == name && Some(p.id) != own) {
-        return Err(Error::already_exists(format!("There is a project '{}' already", name.escape_debug())));
+        return Err(Error::already_exists(format!("There is a project '{}' already", excerpt(name))));
     }
     Ok(())
 }

@@ -298,16 +298,18 @@ impl Service {
         }
         let deleted = self.indexes_in_audit("delete").await?;
         for id in orphans {
-            let gone = deleted.contains_key(&id)
-                || match Descriptor::read(self.store(), id).await {
-                    Ok(d) if d.deleted.is_some() => true,
-                    Ok(d) => self.clock().now_ms().saturating_sub(d.stored.created_at_ms) > ORPHAN_KEPT_MS,
-                    Err(StorageError::NotFound { .. } | StorageError::KeyMissing { .. }) => true,
-                    Err(error) => {
-                        tracing::warn!(%error, index = %id, "a folder without a row cannot be read, and is left");
-                        false
-                    }
-                };
+            let gone = match Descriptor::read(self.store(), id).await {
+                Ok(d) if d.deleted.is_some() => true,
+                // It may have been brought back since.
+                Ok(d) if deleted.get(&id).is_some_and(|at_ms| *at_ms >= d.since_ms) => true,
+                Ok(d) => self.clock().now_ms().saturating_sub(d.stored.created_at_ms) > ORPHAN_KEPT_MS,
+                Err(StorageError::NotFound { .. } | StorageError::KeyMissing { .. }) => true,
+                // Whatever the audit log says: what cannot be read may have been brought back.
+                Err(error) => {
+                    tracing::warn!(%error, index = %id, "a folder without a row cannot be read, and is left");
+                    false
+                }
+            };
             if gone {
                 tracing::info!(index = %id, "removing the folder of an index that is not there any more");
                 self.remove_storage(id).await;

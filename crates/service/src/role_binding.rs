@@ -111,7 +111,7 @@ impl Service {
                     _ => None,
                 };
                 match user {
-                    Some(user) => this.bury(&mut writer, &mut authorized, &ctx, bury_user(&user, nouns)).await,
+                    Some(user) => this.bury(writer, &mut authorized, &ctx, bury_user(&user, nouns)).await,
                     None => {
                         let changes = nouns.into_iter().map(Change::Delete).collect();
                         this.catalog().change(&mut writer, &mut authorized, this.audit(), changes).await

@@ -127,7 +127,7 @@ impl Service {
         self.detached(async move {
             let mut authorized = this.authorize(&ctx, Action::DeleteServiceAccount, this.accounts_scope(&ctx, id)).await?;
             let result = async {
-                let mut writer = this.catalog().writer().await;
+                let writer = this.catalog().writer().await;
                 let stored = this.stored_account(&ctx, id)?;
                 authorized.name(id.to_string(), stored.info.name.clone());
                 let bindings = {
@@ -145,7 +145,7 @@ impl Service {
                     nouns: bindings.into_iter().map(NounId::RoleBinding).chain([NounId::ServiceAccount(id)]).collect(),
                     others: Vec::new(),
                 };
-                this.bury(&mut writer, &mut authorized, &ctx, burying).await
+                this.bury(writer, &mut authorized, &ctx, burying).await
             }
             .await;
             this.deleted(authorized.close(result).await).await

@@ -44,7 +44,7 @@ impl Service {
         self.detached(async move {
             let mut authorized = this.authorize(&ctx, Action::DeleteUser, this.users_scope(&ctx, id)).await?;
             let result = async {
-                let mut writer = this.catalog().writer().await;
+                let writer = this.catalog().writer().await;
                 let user = this.user(&ctx, id)?;
                 authorized.name(user.email.as_str(), user.name.clone().unwrap_or_default());
                 let bindings = {
@@ -54,7 +54,7 @@ impl Service {
                     bindings
                 };
                 let nouns = bindings.into_iter().map(NounId::RoleBinding).chain([NounId::User(id)]).collect();
-                this.bury(&mut writer, &mut authorized, &ctx, bury_user(&user, nouns)).await
+                this.bury(writer, &mut authorized, &ctx, bury_user(&user, nouns)).await
             }
             .await;
             this.deleted(authorized.close(result).await).await

@@ -21,10 +21,10 @@ impl IndexHandle {
         self.namespaces().await?.kept_of(id).await
     }
 
-    /// Purges the deleted namespaces that are kept until `due_ms` or less: their keys are destroyed, then their files removed. Tells of each
-    /// what went.
-    pub async fn purge_namespaces(&self, due_ms: u64) -> Result<Vec<Removed>> {
-        self.namespaces().await?.purge(due_ms).await
+    /// Purges these deleted namespaces, and no other: their keys are destroyed, then their files removed. Those that are kept no longer are
+    /// passed over. Tells of each what went.
+    pub async fn purge_namespaces(&self, ids: &[NamespaceId]) -> Result<Vec<Removed>> {
+        self.namespaces().await?.purge(ids).await
     }
 
     /// Sees to it that nothing is left, on disk or in a copy that the keys of today open, of records that were deleted or overwritten before
@@ -47,14 +47,19 @@ impl IndexHandle {
         Ok(removed)
     }
 
-    /// Gives every namespace a new key, seals what it holds anew under it, and destroys the keys before.
+    /// Gives every namespace a new key, seals what it holds anew under it, and destroys the keys before. A damaged one keeps its own.
     pub async fn rotate_namespace_keys(&self) -> Result<Vec<Removed>> {
         let list = self.namespaces().await?;
         let mut removed = Vec::new();
         for slot in list.starting_with("") {
-            match slot.open(&list).await {
-                Ok(namespace) => removed.push(namespace.rotate().await?),
+            let rotated = async { slot.open(&list).await?.rotate().await };
+            match rotated.await {
+                Ok(gone) => removed.push(gone),
                 Err(error) if error.code == ErrorCode::NotFound => {}
+                // A damaged namespace must not keep the others from it; whoever stops the index stops all.
+                Err(error) if error.code == ErrorCode::DataLoss => {
+                    tracing::warn!(namespace = %slot.id, "its keys stay as they are: {error}")
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -80,11 +80,10 @@ impl NamespaceList {
         Ok(Removed { objects, keys: self.shared.keys.namespace_key_ids(self.index, id) })
     }
 
-    /// Ends the keeping of those whose time is up: their keys are destroyed and their files removed.
-    pub(crate) async fn purge(self: &Arc<Self>, due_ms: u64) -> Result<Vec<Removed>> {
-        let due: Vec<DeletedNamespace> = self.deleted().into_iter().filter(|d| d.kept_until_ms <= due_ms).collect();
+    /// Ends the keeping of these: their keys are destroyed and their files removed.
+    pub(crate) async fn purge(self: &Arc<Self>, ids: &[NamespaceId]) -> Result<Vec<Removed>> {
         let mut removed = Vec::new();
-        for DeletedNamespace { id, .. } in due {
+        for DeletedNamespace { id, .. } in self.deleted().into_iter().filter(|d| ids.contains(&d.id)) {
             let kept = self.kept_of(id).await?;
             self.change(Change::Purge(id), Purpose::Essential).await?;
             self.remove_remains(id).await?;

@@ -60,7 +60,7 @@ async fn a_deactivated_project_is_gone_with_all_that_is_in_it_and_purged_with_a_
     assert_eq!(home.json(&["deleted", "list"])["deleted"], json!([]), "nothing is kept without a window");
     let report = home.json(&["deleted", "report"])["reports"][0].clone();
     assert_eq!((&report["deleted"]["kind"], &report["deleted"]["name"]), (&json!("project"), &json!("search")));
-    assert!(report["objects"].as_u64().unwrap() > 0 && report["keys"] == 1, "{report}");
+    assert!(report["objects"].as_u64().unwrap() > 0 && report["keys"] == 2, "of the index and of its namespace: {report}");
 
     let document = home.run(&["deleted", "report", report["deleted"]["id"].as_str().unwrap()]) + "\n";
     let file = home.path().join("report.txt");

@@ -194,7 +194,7 @@ impl Service {
             let mut authorized = this.authorize(&ctx, Action::DeleteApiKey, named(&key)).await?;
             authorized.name(id.to_string(), key.name.clone());
             let result = async {
-                let mut writer = this.catalog().writer().await;
+                let writer = this.catalog().writer().await;
                 this.api_key(id)?;
                 let bindings = bindings_to_remove(&this.catalog().tables(), PrincipalRef::ApiKey(id));
                 let burying = Burying {
@@ -206,7 +206,7 @@ impl Service {
                     nouns: bindings.into_iter().map(NounId::RoleBinding).chain([NounId::ApiKey(id)]).collect(),
                     others: Vec::new(),
                 };
-                this.bury(&mut writer, &mut authorized, &ctx, burying).await
+                this.bury(writer, &mut authorized, &ctx, burying).await
             }
             .await;
             this.deleted(authorized.close(result).await).await

@@ -22,15 +22,15 @@ const NEW_BACKUP_BYTES: u64 = 256 * 1024;
 pub(crate) struct Taken {
     pub(crate) id: BackupId,
     pub(crate) kind: BackupKind,
+    /// The schedule that takes it, which says until when it is kept.
     pub(crate) schedule_id: Option<BackupScheduleId>,
-    pub(crate) expires_at_ms: Option<u64>,
     pub(crate) now_ms: u64,
 }
 
 impl Taken {
     /// One that somebody asked for.
     pub(crate) fn by_hand(kind: BackupKind, now_ms: u64) -> Self {
-        Self { id: BackupId::from_random(random_bytes()), kind, schedule_id: None, expires_at_ms: None, now_ms }
+        Self { id: BackupId::from_random(random_bytes()), kind, schedule_id: None, now_ms }
     }
 }
 
@@ -149,12 +149,18 @@ impl Service {
             nouns: vec![NounId::Backup(backup.id)],
             others: Vec::new(),
         };
-        self.bury(&mut writer, authorized, ctx, burying).await
+        self.bury(writer, authorized, ctx, burying).await
     }
 
     /// `Forbidden`, naming the customer's key, when a backup is under one that is not to be used now.
     pub(crate) fn check_backup_key(&self, backup: &Backup) -> Result<()> {
         self.store().keys().above_backup(backup.id).map_or(Ok(()), |above| self.check_key_above(above))
+    }
+
+    /// Whether a backup has a row, or one that is kept aside.
+    pub(super) fn knows_backup(&self, id: BackupId) -> bool {
+        let tables = self.catalog().tables();
+        tables.backups.contains_key(&id) || tables.deleted.values().any(|d| d.backups().any(|kept| kept == id))
     }
 
     /// Destroys the key and removes the folder of a backup that has no row, or is none. What a failure leaves, the next start finishes.
@@ -168,16 +174,19 @@ impl Service {
     pub(crate) async fn take_backup<T>(self: &Arc<Self>, authorized: &mut Authorized<T>, index: &IndexRef, taken: Taken) -> Result<Backup> {
         let id = taken.id;
         self.check_backup_quota(&self.catalog().tables(), index.project_id(), &taken.kind)?;
+        // Before the index is asked for: whoever deletes it and waits for who uses it waits for this too. From here on its files stay
+        // until the backup has them.
+        let guard = self.backup_tasks().begin_capture(id, index.id());
         let handle = Arc::clone(authorized.handle_of(index, self)?);
         self.store().space().take(NEW_BACKUP_BYTES, Purpose::Data)?;
         let made = async {
             let above = self.store().keys().above_index(index.id()).unwrap_or(KeyAbove::Root);
             self.store().keys().create_backup_key(id, above).await?;
             let capture = self.engine().capture(&handle, id).await?;
-            self.record_backup(authorized, index, taken, capture).await
+            self.record_backup(authorized, index, taken, (capture, guard)).await
         }
         .await;
-        if made.is_err() && !self.catalog().tables().backups.contains_key(&id) {
+        if made.is_err() && !self.knows_backup(id) {
             self.remove_backup(id).await;
         }
         made
@@ -188,7 +197,7 @@ impl Service {
         authorized: &mut Authorized<T>,
         index: &IndexRef,
         taken: Taken,
-        capture: Capture,
+        (capture, guard): (Capture, tasks::Guard),
     ) -> Result<Backup> {
         let mut writer = self.catalog().writer().await;
         let descriptor = {
@@ -200,15 +209,16 @@ impl Service {
             self.check_backup_quota(&tables, index.project_id(), &taken.kind)?;
             let project = tables.projects.get(&index.project_id()).ok_or_else(|| Error::not_found("The project is not there any more"))?;
             let (organization_id, project_name) = (project.organization_id, project.name.clone());
-            BackupDescriptor { backup: backup_of(index, taken), organization_id, project_name }
+            // What its schedule says now: that may have been changed too. If it was deleted, the backup stays, as those that it took before.
+            let schedule = taken.schedule_id.and_then(|id| tables.backup_schedules.get(&id));
+            let expires_at_ms = schedule.map(|s| s.expiry(taken.now_ms));
+            BackupDescriptor { backup: backup_of(index, taken, expires_at_ms), organization_id, project_name }
         };
         let backup = descriptor.backup.clone();
         authorized.name(backup.name().map_or_else(|| backup.id.to_string(), str::to_owned), backup.name().unwrap_or_default());
         authorized.note("backup_id", backup.id.to_string());
         authorized.note("index_id", index.id().to_string());
         descriptor.write(self.store()).await?;
-        // From here on the index's files stay until the backup has them.
-        let guard = self.backup_tasks().begin_capture(backup.id, index.id());
         self.catalog().change(&mut writer, authorized, self.audit(), vec![Change::Put(Noun::Backup(backup.clone()))]).await?;
         let (this, id) = (Arc::clone(self), backup.id);
         self.in_background(async move { this.store_backup(id, capture, guard).await });
@@ -228,11 +238,7 @@ impl Service {
         self.until_done("how a backup ended is not recorded yet", || self.finish_backup(id, status.clone())).await;
         // In this order, so that of this task and a deletion one sees the other.
         drop(guard);
-        let is_known = {
-            let tables = self.catalog().tables();
-            tables.backups.contains_key(&id) || tables.deleted.values().any(|d| d.backups().any(|kept| kept == id))
-        };
-        if !is_known {
+        if !self.knows_backup(id) {
             self.remove_backup(id).await;
         }
     }
@@ -256,7 +262,9 @@ impl Service {
             return Err(Error::forbidden(format!("The organization's plan does not include {what}")));
         }
         let is_collection = matches!(kind, BackupKind::Collection(_));
-        if tables.backups_of(project).filter(|b| b.is_collection() == is_collection).count() >= max as usize {
+        // One that failed holds nothing. If it counted, a schedule whose runs fail would keep the project full by itself.
+        let counts = |b: &&Backup| b.is_collection() == is_collection && !matches!(b.status, BackupStatus::Failed(_));
+        if tables.backups_of(project).filter(counts).count() >= max as usize {
             let told = format!("The project has reached its limit of {max} {what}; delete one, or raise the limit");
             return Err(Error::new(ErrorCode::QuotaExceeded, told));
         }
@@ -269,9 +277,9 @@ impl Service {
     }
 }
 
-fn backup_of(index: &IndexRef, taken: Taken) -> Backup {
+fn backup_of(index: &IndexRef, taken: Taken, expires_at_ms: Option<u64>) -> Backup {
     let stored = index.stored();
-    let Taken { id, kind, schedule_id, expires_at_ms, now_ms } = taken;
+    let Taken { id, kind, schedule_id, now_ms } = taken;
     Backup {
         id,
         project_id: stored.index.project_id,

@@ -75,16 +75,26 @@ impl Service {
     }
 
     /// Removes the folders of backups that have no row: of those that were deleted, those that were never answered for, and those that
-    /// hold no whole backup. What is whole, younger than a day and was not deleted is left: its row may have been lost.
+    /// hold no whole backup. What is whole, younger than a day and was not deleted is left: its row may have been lost. A key without a row
+    /// and without a folder opens nothing, and is destroyed: a customer's key could never be deleted from above it.
     pub(crate) async fn sweep_backups(&self) -> Result<()> {
-        let folders = self.engine().backups().await?;
-        let orphans: Vec<BackupId> = {
+        // In this order, which is the other way round than things come to be: what is on its way is not taken for what was left behind.
+        let keys = self.store().keys().backups();
+        let folders: BTreeSet<BackupId> = self.engine().backups().await?.into_iter().collect();
+        let (orphans, keys): (Vec<BackupId>, Vec<BackupId>) = {
             let tables = self.catalog().tables();
             let kept: BTreeSet<BackupId> = tables.deleted.values().flat_map(|d| d.backups()).collect();
-            folders.into_iter().filter(|id| !tables.backups.contains_key(id) && !kept.contains(id)).collect()
+            let is_nobodys =
+                |id: &BackupId| !tables.backups.contains_key(id) && !kept.contains(id) && !self.backup_tasks().is_being_made(*id);
+            let keys = keys.into_iter().filter(|id| !folders.contains(id) && is_nobodys(id)).collect();
+            (folders.iter().copied().filter(is_nobodys).collect(), keys)
         };
-        if orphans.is_empty() || self.audit().is_damaged().await {
+        if (orphans.is_empty() && keys.is_empty()) || self.audit().is_damaged().await {
             return Ok(());
+        }
+        for id in keys {
+            tracing::info!(backup = %id, "destroying the key of a backup that never came to be");
+            self.remove_backup(id).await;
         }
         let deleted = self.backups_in_audit("delete").await?;
         for id in orphans {
@@ -111,7 +121,8 @@ impl Service {
         Ok(self.store().blobs().list(&manifest).await?.iter().any(|b| b.name == manifest))
     }
 
-    /// The backups that the audit log says were successfully deleted, and not brought back since.
+    /// The backups that the audit log says this was successfully done to, and that were neither brought back nor made since: one that was
+    /// deleted is made again by an import.
     pub(crate) async fn backups_in_audit(&self, action: &str) -> Result<BTreeSet<BackupId>> {
         let mut found = BTreeSet::new();
         let look = |e: &AuditEvent| {
@@ -121,6 +132,7 @@ impl Service {
             let ids = e.parameters.iter().filter(|(key, _)| key == "backup_id").filter_map(|(_, id)| BackupId::parse(id).ok());
             match e.resource_type.as_str() {
                 "backup" | "collection" if e.action == action => found.extend(ids),
+                "backup" | "collection" if e.action == "create" => ids.for_each(|id| _ = found.remove(&id)),
                 "deleted" if e.action == "restore" => ids.for_each(|id| _ = found.remove(&id)),
                 _ => {}
             }

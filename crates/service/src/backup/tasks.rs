@@ -1,13 +1,16 @@
 //! What goes on in the background: backups that are being stored, and restores.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use pinyon_engine::Progress;
 use pinyon_model::{BackupId, IndexId, RestoreJobId};
 use tokio::sync::Notify;
+
+/// What a restore holds while it runs, and how far it is.
+pub(crate) type RunningRestore = (Guard, Arc<Progress>);
 
 /// Everything that goes on.
 #[derive(Default)]
@@ -18,11 +21,13 @@ pub(crate) struct BackupTasks {
 
 #[derive(Default)]
 struct Running {
-    /// Backups that are being stored, with the index whose files they link.
+    /// Backups that are being taken or stored, with the index whose files they link.
     captures: HashMap<BackupId, IndexId>,
     restores: HashMap<RestoreJobId, Restore>,
     /// Backups that are being read: verified, or exported.
     readers: HashMap<BackupId, usize>,
+    /// Backups that a file is being made into.
+    imports: HashSet<BackupId>,
     scratch: HashSet<IndexId>,
 }
 
@@ -36,17 +41,26 @@ impl BackupTasks {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A backup's storing begins: the files of this index are needed until it ends.
+    /// The taking of a backup begins: the files of this index are needed until it is stored, or has failed.
     pub(crate) fn begin_capture(self: &Arc<Self>, backup: BackupId, index: IndexId) -> Guard {
         self.running().captures.insert(backup, index);
         Guard { tasks: Arc::clone(self), task: Task::Capture(backup) }
     }
 
-    /// A restore begins.
-    pub(crate) fn begin_restore(self: &Arc<Self>, job: RestoreJobId, target: IndexId) -> (Guard, Arc<Progress>) {
+    /// A restore begins; none when it runs already.
+    pub(crate) fn begin_restore(self: &Arc<Self>, job: RestoreJobId, target: IndexId) -> Option<RunningRestore> {
         let progress = Arc::new(Progress::default());
-        self.running().restores.insert(job, Restore { target, progress: Arc::clone(&progress) });
-        (Guard { tasks: Arc::clone(self), task: Task::Restore(job) }, progress)
+        match self.running().restores.entry(job) {
+            Entry::Occupied(_) => return None,
+            Entry::Vacant(place) => _ = place.insert(Restore { target, progress: Arc::clone(&progress) }),
+        }
+        Some((Guard { tasks: Arc::clone(self), task: Task::Restore(job) }, progress))
+    }
+
+    /// An import begins; none when a file is being made into this backup already.
+    pub(crate) fn begin_import(self: &Arc<Self>, backup: BackupId) -> Option<Guard> {
+        let is_first = self.running().imports.insert(backup);
+        is_first.then(|| Guard { tasks: Arc::clone(self), task: Task::Import(backup) })
     }
 
     /// A backup is being read, and must stay meanwhile.
@@ -65,8 +79,16 @@ impl BackupTasks {
         self.running().captures.contains_key(&backup)
     }
 
+    /// Whether a backup must stay for now: it is being read, or its import is not settled.
     pub(crate) fn is_reading(&self, backup: BackupId) -> bool {
-        self.running().readers.contains_key(&backup)
+        let running = self.running();
+        running.readers.contains_key(&backup) || running.imports.contains(&backup)
+    }
+
+    /// Whether a backup is on its way, and may have a key and no row.
+    pub(crate) fn is_being_made(&self, backup: BackupId) -> bool {
+        let running = self.running();
+        running.captures.contains_key(&backup) || running.imports.contains(&backup)
     }
 
     /// How far a restore is, 0 to 100; none when it does not run.
@@ -121,6 +143,7 @@ enum Task {
     Capture(BackupId),
     Restore(RestoreJobId),
     Reading(BackupId),
+    Import(BackupId),
     Scratch(IndexId),
 }
 
@@ -131,7 +154,8 @@ impl Drop for Guard {
             match &self.task {
                 Task::Capture(id) => drop(running.captures.remove(id)),
                 Task::Restore(id) => drop(running.restores.remove(id)),
-                Task::Scratch(id) => drop(running.scratch.remove(id)),
+                Task::Import(id) => _ = running.imports.remove(id),
+                Task::Scratch(id) => _ = running.scratch.remove(id),
                 Task::Reading(id) => {
                     if let Some(n) = running.readers.get_mut(id) {
                         *n -= 1;
@@ -155,7 +179,7 @@ mod tests {
         let tasks = Arc::new(BackupTasks::default());
         let (index, other) = (IndexId::from_bytes([1; 16]), IndexId::from_bytes([2; 16]));
         let one = tasks.begin_capture(BackupId::from_bytes([1; 16]), index);
-        let (two, progress) = tasks.begin_restore(RestoreJobId::from_bytes([2; 16]), index);
+        let (two, progress) = tasks.begin_restore(RestoreJobId::from_bytes([2; 16]), index).unwrap();
         assert!(tasks.uses(index) && !tasks.uses(other));
         assert_eq!((tasks.percent(RestoreJobId::from_bytes([2; 16])), tasks.percent(RestoreJobId::from_bytes([3; 16]))), (Some(0.0), None));
         drop(progress);
@@ -170,6 +194,23 @@ mod tests {
         drop(two);
         waiting.await.unwrap();
         tasks.stored().await;
+    }
+
+    #[test]
+    fn a_restore_and_an_import_run_once_at_a_time() {
+        let tasks = Arc::new(BackupTasks::default());
+        let (job, index, backup) = (RestoreJobId::from_bytes([1; 16]), IndexId::from_bytes([2; 16]), BackupId::from_bytes([3; 16]));
+        let restore = tasks.begin_restore(job, index);
+        assert!(restore.is_some() && tasks.begin_restore(job, index).is_none());
+        // The refusal has not ended the one that runs.
+        assert!(tasks.uses(index));
+        drop(restore);
+        assert!(!tasks.uses(index) && tasks.begin_restore(job, index).is_some());
+        let import = tasks.begin_import(backup);
+        assert!(import.is_some() && tasks.begin_import(backup).is_none());
+        assert!(tasks.is_reading(backup) && tasks.is_being_made(backup));
+        drop(import);
+        assert!(!tasks.is_reading(backup) && !tasks.is_being_made(backup) && tasks.begin_import(backup).is_some());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use pinyon_engine::Engine;
 use pinyon_model::{Backup, BackupId, BackupKind, BackupStatus, CmekId, Error, ErrorCode, ObjectId, Result};
 use pinyon_storage::{ARCHIVE_PIECE, ArchiveReader, ArchiveWriter, ExportKey, Purpose, PutMode};
 
-use super::{BackupDescriptor, find, settle::counts};
+use super::{BackupDescriptor, descriptor_name, find, settle::counts};
 use crate::{
     OpContext, Service,
     authorize::{Action, Authorized, Place, ProjectScope},
@@ -114,31 +114,34 @@ impl Service {
         .await?;
         let id = reader.backup();
         authorized.note("backup_id", id.to_string());
-        let known = self.catalog().tables().backups.contains_key(&id);
-        if known || self.engine().backups().await?.contains(&id) {
+        // Held until the end, so that of two imports at once there is one, and nobody deletes what is not settled.
+        let Some(_importing) = self.backup_tasks().begin_import(id) else {
+            return Err(Error::already_exists(format!("Backup {id} is being imported already")));
+        };
+        if self.knows_backup(id) || self.engine().backups().await?.contains(&id) {
             return Err(Error::already_exists(format!("Backup {id} is here already")));
         }
         // Where every index must be under a customer's key, so must a backup.
         let (cmek_id, above) = self.key_for_new(&self.catalog().tables(), authorized.resource().id, None)?;
-        let guard = self.backup_tasks().begin_reading(id);
+        // A failure of this leaves nothing that is ours; from here on what is there is.
+        self.store().keys().import_backup_key(id, Arc::new(data_key), above).await?;
         let made = async {
-            self.store().keys().import_backup_key(id, Arc::new(data_key), above).await?;
-            self.put_parts(id, reader).await?;
-            let summary = self.engine().check_backup(id).await?;
-            self.record_import(authorized, (id, cmek_id), BackupStatus::Ready(counts(&summary)), now_ms).await
+            let descriptor = self.put_parts(id, reader).await?;
+            self.engine().check_backup(id).await?;
+            self.record_import(authorized, (id, cmek_id), descriptor, now_ms).await
         }
         .await;
-        drop(guard);
-        if made.is_err() && !self.catalog().tables().backups.contains_key(&id) {
+        if made.is_err() && !self.knows_backup(id) {
             self.remove_backup(id).await;
         }
         made
     }
 
-    /// Puts what the file holds into the backup's folder, its manifest at the end.
-    async fn put_parts(&self, id: BackupId, mut reader: ArchiveReader) -> Result<()> {
+    /// Puts what the file holds into the backup's folder, its manifest at the end, and answers its descriptor. That comes when every byte was
+    /// verified: a folder without one is nobody's backup, so of an import that a crash cuts short the next start leaves nothing.
+    async fn put_parts(&self, id: BackupId, mut reader: ArchiveReader) -> Result<Vec<u8>> {
         let folder = Engine::backup_folder(id);
-        let mut last = None;
+        let (mut manifest, mut descriptor) = (None, None);
         loop {
             let (back, next) = blocking(move || reader.next_part().map(|next| (reader, next))).await?;
             reader = back;
@@ -166,12 +169,14 @@ impl Service {
             }
             match blob {
                 Some(blob) => drop(blob.finish().await?),
-                None if name == MANIFEST => last = Some(whole),
-                None => self.put_small(&format!("{folder}/{name}"), whole).await?,
+                None if name == MANIFEST => manifest = Some(whole),
+                None => descriptor = Some(whole),
             }
         }
-        let manifest = last.ok_or_else(|| Error::invalid("The file has no manifest"))?;
-        self.put_small(&format!("{folder}/{MANIFEST}"), manifest).await
+        let manifest = manifest.ok_or_else(|| Error::invalid("The file has no manifest"))?;
+        let descriptor = descriptor.ok_or_else(|| Error::invalid("The file has no descriptor"))?;
+        self.put_small(&format!("{folder}/{MANIFEST}"), manifest).await?;
+        Ok(descriptor)
     }
 
     async fn put_small(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
@@ -183,12 +188,13 @@ impl Service {
         &self,
         authorized: &mut Authorized<ProjectScope>,
         (id, cmek_id): (BackupId, Option<CmekId>),
-        status: BackupStatus,
+        descriptor: Vec<u8>,
         now_ms: u64,
     ) -> Result<Backup> {
-        let read = BackupDescriptor::read(self.store(), id).await?;
         let project_id = authorized.resource().id;
         let mut writer = self.catalog().writer().await;
+        self.put_small(&descriptor_name(id), descriptor).await?;
+        let read = BackupDescriptor::read(self.store(), id).await?;
         let mut descriptor = {
             let tables = self.catalog().tables();
             self.check_backup_quota(&tables, project_id, &read.backup.kind)?;
@@ -199,7 +205,8 @@ impl Service {
             BackupDescriptor { backup, organization_id: project.organization_id, project_name: project.name.clone() }
         };
         descriptor.write(self.store()).await?;
-        descriptor.backup.status = status;
+        // Counted as it lies here: the descriptor is not the one that was exported.
+        descriptor.backup.status = BackupStatus::Ready(counts(&self.engine().describe_backup(id).await?));
         let backup = descriptor.backup;
         authorized.name(backup.name().map_or_else(|| id.to_string(), str::to_owned), backup.name().unwrap_or_default());
         self.catalog().change(&mut writer, authorized, self.audit(), vec![Change::Put(Noun::Backup(backup.clone()))]).await?;

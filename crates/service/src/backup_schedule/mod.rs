@@ -2,11 +2,14 @@
 
 mod stored;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use pinyon_model::{
-    Backup, BackupId, BackupKind, BackupSchedule, BackupScheduleChange, BackupScheduleId, BackupStatus, Deployment, Error, IndexId,
-    NewBackupSchedule, Page, PageRequest, PlannedRun, Principal, ProjectId, Result,
+    Backup, BackupFrequency, BackupId, BackupKind, BackupSchedule, BackupScheduleChange, BackupScheduleId, BackupStatus, Deployment, Error,
+    IndexId, NewBackupSchedule, Page, PageRequest, PlannedRun, Principal, ProjectId, Result,
 };
 use pinyon_storage::random_bytes;
 
@@ -18,6 +21,8 @@ use crate::{
     backup::{Taken, not_found},
     catalog::{Change, Noun, NounId, Tables},
 };
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// A run of a schedule: one that was, by its backup, or the one that is to come.
 #[derive(Debug, Clone, PartialEq)]
@@ -179,12 +184,20 @@ impl Service {
         }))
     }
 
-    /// Takes the backups that are due, and deletes those whose time is over. Of times that were missed, one is made up for. What a
-    /// server does by itself, each second.
+    /// Deletes the backups whose time is over, and takes those that are due; of times that were missed, one is made up for. Restores that
+    /// nobody runs are begun again. What a server does by itself, each second.
     pub async fn run_backup_schedules(self: &Arc<Self>) -> Result<()> {
+        self.resume_restores();
         let now_ms = self.clock().now_ms();
         // Those under a customer's key that was not there at the start.
         self.settle_backups().await?;
+        // First what goes, so that a full project has room for what comes. What cannot go keeps nothing from coming.
+        let expired = self.expire_backups(now_ms).await;
+        expired.and(self.take_due(now_ms).await)
+    }
+
+    async fn take_due(self: &Arc<Self>, now_ms: u64) -> Result<()> {
+        self.replan_far_runs().await?;
         let due: Vec<BackupScheduleId> = {
             let tables = self.catalog().tables();
             tables.backup_schedules.values().filter(|s| s.next_run.is_some_and(|run| run.at_ms <= now_ms)).map(|s| s.id).collect()
@@ -194,7 +207,43 @@ impl Service {
                 self.take_scheduled(&schedule, run, now_ms).await?;
             }
         }
-        self.expire_backups(now_ms).await
+        Ok(())
+    }
+
+    /// Plans again what is planned for later than anything can be that is planned now: the clock stood ahead for a while, and nothing would
+    /// run until it comes there by itself.
+    async fn replan_far_runs(&self) -> Result<()> {
+        let far: Vec<BackupScheduleId> = {
+            let tables = self.catalog().tables();
+            // Asked when the rows are in view: none of them was planned by a later time, unless the clock went back.
+            let now_ms = self.clock().now_ms();
+            tables.backup_schedules.values().filter(|s| is_too_far(s, now_ms)).map(|s| s.id).collect()
+        };
+        for id in far {
+            self.replan(id).await?;
+        }
+        Ok(())
+    }
+
+    async fn replan(&self, id: BackupScheduleId) -> Result<()> {
+        let ctx = OpContext::internal(Principal::System, self.clock().now_ms());
+        let mut authorized = self.authorize(&ctx, Action::UpdateBackupSchedule, Installation).await?;
+        let result = async {
+            let mut writer = self.catalog().writer().await;
+            let found = self.catalog().tables().backup_schedules.get(&id).cloned();
+            let now_ms = self.clock().now_ms();
+            let Some(mut schedule) = found.filter(|s| is_too_far(s, now_ms)) else { return Ok(()) };
+            let at_ms = schedule.frequency.after(now_ms);
+            schedule.next_run = schedule.next_run.map(|run| PlannedRun { at_ms, ..run });
+            authorized.name(schedule.name.clone(), schedule.name.clone());
+            authorized.note("schedule_id", schedule.id.to_string());
+            authorized.note("project_id", schedule.project_id.to_string());
+            tracing::warn!(schedule = %schedule.id, "a backup was planned by a clock that stood ahead; it is planned again");
+            let put = Change::Put(Noun::BackupSchedule(schedule));
+            self.catalog().change(&mut writer, &mut authorized, self.audit(), vec![put]).await
+        };
+        let result = result.await;
+        authorized.close(result).await
     }
 
     /// Puts the time after the next into a schedule, before its backup is taken: after a crash there is one backup too few, and never
@@ -231,14 +280,7 @@ impl Service {
         authorized.note("schedule_id", schedule.id.to_string());
         let mut planned = planned_backup(&index, schedule, run);
         planned.created_at_ms = now_ms;
-        planned.expires_at_ms = Some(schedule.expiry(now_ms));
-        let taken = Taken {
-            id: run.backup_id,
-            kind: planned.kind.clone(),
-            schedule_id: Some(schedule.id),
-            expires_at_ms: planned.expires_at_ms,
-            now_ms,
-        };
+        let taken = Taken { id: run.backup_id, kind: planned.kind.clone(), schedule_id: Some(schedule.id), now_ms };
         let result = self.take_backup(&mut authorized, &index, taken).await;
         let Err(error) = authorized.close(result).await else { return Ok(()) };
         tracing::warn!(%error, schedule = %schedule.id, index = %index.id(), "a scheduled backup could not be taken");
@@ -250,13 +292,14 @@ impl Service {
         let mut authorized = self.authorize(&ctx, Action::FinishBackup, Installation).await?;
         let result = async {
             let mut writer = self.catalog().writer().await;
-            let known = {
+            let failed = {
                 let tables = self.catalog().tables();
-                tables.backups.contains_key(&failed.id) || !tables.projects.contains_key(&failed.project_id)
+                let is_known = tables.backups.contains_key(&failed.id) || !tables.projects.contains_key(&failed.project_id);
+                // One that was deleted meanwhile has no history to show it in, and nothing would ever take it away.
+                let schedule = failed.schedule_id.and_then(|id| tables.backup_schedules.get(&id));
+                let Some(schedule) = schedule.filter(|_| !is_known) else { return Ok(()) };
+                Backup { expires_at_ms: Some(schedule.expiry(failed.created_at_ms)), ..failed }
             };
-            if known {
-                return Ok(());
-            }
             authorized.name(failed.name().unwrap_or_default(), failed.name().unwrap_or_default());
             authorized.note("backup_id", failed.id.to_string());
             self.catalog().change(&mut writer, &mut authorized, self.audit(), vec![Change::Put(Noun::Backup(failed))]).await
@@ -304,6 +347,14 @@ fn planned_backup(index: &IndexRef, schedule: &BackupSchedule, run: PlannedRun) 
 
 fn backups_of(tables: &Tables, id: BackupScheduleId) -> impl Iterator<Item = &Backup> {
     tables.backups.values().filter(move |b| b.schedule_id == Some(id))
+}
+
+/// Whether the next run lies further ahead than one that is planned now would.
+fn is_too_far(schedule: &BackupSchedule, now_ms: u64) -> bool {
+    // Of two times on the last days of a month, the earlier one may become the later one on the last day of the next.
+    let slack_ms = if schedule.frequency == BackupFrequency::Monthly { DAY_MS } else { 0 };
+    let latest_ms = schedule.frequency.after(now_ms).saturating_add(slack_ms);
+    schedule.next_run.is_some_and(|run| run.at_ms > latest_ms)
 }
 
 /// One enabled schedule of an index, and no second.

@@ -9,8 +9,9 @@ mod stored;
 
 use std::sync::Arc;
 
-use pinyon_model::{Deleted, DeletedId, DeletedKind, Error, ErrorCode, OrganizationId, ProjectId, Result};
+use pinyon_model::{Deleted, DeletedId, DeletedKind, Error, ErrorCode, IndexState, OrganizationId, ProjectId, Result};
 use pinyon_storage::{KeyId, Purpose, random_bytes};
+use tokio::sync::MutexGuard;
 
 pub(crate) use purge::Purging;
 pub use purge::{PurgeOutcome, WaitingPurge};
@@ -65,11 +66,11 @@ pub(crate) struct Burying {
 }
 
 impl Service {
-    /// Deletes nouns and keeps them for the window, in one change with the record. What the folders of indexes say of themselves follows
-    /// it: until then the audit log tells a rebuild that they are gone.
+    /// Deletes nouns and keeps them for the window, in one change with the record. Indexes are closed, and say in their folders that they
+    /// are gone, after it and without the writer, since whoever uses them now may wait for that: until then the audit log tells a rebuild.
     pub(crate) async fn bury<T>(
         &self,
-        writer: &mut CatalogWriter,
+        mut writer: MutexGuard<'_, CatalogWriter>,
         authorized: &mut Authorized<T>,
         ctx: &OpContext,
         burying: Burying,
@@ -92,8 +93,18 @@ impl Service {
         let descriptors = self.descriptors_of(&nouns, kept)?;
         let project_keys = self.project_keys_of(&nouns);
         let mut changes = others;
+        let id = info.id;
         changes.extend(self.catalog().bury(info, nouns)?);
-        self.catalog().change(writer, authorized, self.audit(), changes).await?;
+        self.catalog().change(&mut writer, authorized, self.audit(), changes).await?;
+        drop(writer);
+        if project_keys.is_empty() && descriptors.is_empty() {
+            return Ok(());
+        }
+        let _one = self.purging().hold().await;
+        if !self.catalog().tables().deleted.contains_key(&id) {
+            // Brought back, or purged, before this came to it.
+            return Ok(());
+        }
         for key in project_keys {
             // Nobody would notice any more that it was taken away.
             self.shelve_project_key(key).await;
@@ -143,7 +154,8 @@ impl Service {
     fn descriptors_of(&self, nouns: &[NounId], kept: Kept) -> Result<Vec<Descriptor>> {
         let tables = self.catalog().tables();
         let stored = nouns.iter().filter_map(|n| if let NounId::Index(id) = n { tables.indexes.get(id) } else { None });
-        let stored: Vec<_> = stored.map(|index| index.stored()).collect();
+        // One that could not be restored has no folder and no key.
+        let stored: Vec<_> = stored.map(|index| index.stored()).filter(|s| s.index.state != IndexState::InitializationFailed).collect();
         drop(tables);
         stored.iter().map(|s| Ok(Descriptor { deleted: Some(kept), since_ms: kept.at_ms, ..self.descriptor(s)? })).collect()
     }
@@ -171,14 +183,14 @@ impl Service {
         self.detached(async move {
             let mut authorized = this.authorize(&ctx, Action::DeactivateProject, private_endpoint::scope(id, id)).await?;
             let result = async {
-                let mut writer = this.catalog().writer().await;
+                let writer = this.catalog().writer().await;
                 let burying = {
                     let tables = this.catalog().tables();
                     let project = tables.projects.get(&id).ok_or_else(|| Error::not_found(format!("There is no project {id}")))?;
                     project::plan_whole(&tables, project)?
                 };
                 authorized.name(burying.name.clone(), burying.name.clone());
-                this.bury(&mut writer, &mut authorized, &ctx, burying).await
+                this.bury(writer, &mut authorized, &ctx, burying).await
             }
             .await;
             this.deleted(authorized.close(result).await).await
@@ -192,7 +204,7 @@ impl Service {
         self.detached(async move {
             let mut authorized = this.authorize(&ctx, Action::DeactivateOrganization, organization::named(id)).await?;
             let result = async {
-                let mut writer = this.catalog().writer().await;
+                let writer = this.catalog().writer().await;
                 let burying = {
                     let tables = this.catalog().tables();
                     let found = tables.organizations.get(&id).ok_or_else(|| Error::not_found(format!("There is no organization {id}")))?;
@@ -203,7 +215,7 @@ impl Service {
                     organization::whole(&tables, found)
                 };
                 authorized.name(burying.name.clone(), burying.name.clone());
-                this.bury(&mut writer, &mut authorized, &ctx, burying).await
+                this.bury(writer, &mut authorized, &ctx, burying).await
             }
             .await;
             this.deleted(authorized.close(result).await).await

@@ -1,7 +1,7 @@
 //! Deleted namespaces, which the engine keeps in the list of their index; and the records that were deleted or overwritten.
 
 use pinyon_engine::{DeletedNamespace, Removed};
-use pinyon_model::{Deleted, DeletedId, DeletedKind, DeletionReport, Error, ErrorCode, NamespaceId, Principal, Result};
+use pinyon_model::{Deleted, DeletedId, DeletedKind, DeletionReport, Error, ErrorCode, IndexId, NamespaceId, Principal, Result};
 use pinyon_storage::random_bytes;
 
 use super::stored::PurgeRecord;
@@ -74,9 +74,10 @@ impl Service {
 
     async fn open_namespace_purges(&self) -> Result<Vec<PurgeRecord>> {
         let mut open = Vec::new();
-        for id in self.purge_record_ids().await? {
-            let record = self.read_purge_record(id).await?;
-            open.extend(record.filter(|r| r.signed.is_none() && r.report.deleted.kind == DeletedKind::Namespace));
+        for record in self.purge_records_stored().await? {
+            if record.signed.is_none() && record.report.deleted.kind == DeletedKind::Namespace {
+                open.push(record);
+            }
         }
         Ok(open)
     }
@@ -96,16 +97,24 @@ impl Service {
     pub(super) async fn plan_namespaces(&self, now_ms: u64, most: usize) -> Result<Vec<DueNamespaces>> {
         let mut all = Vec::new();
         for index in self.own_indexes().await? {
+            // A backup that is being taken links their files.
+            if self.backup_tasks().uses(index.resource().id()) {
+                continue;
+            }
             let mut due = self.deleted_namespaces_of(&index).await;
             due.retain(|n| n.kept_until_ms <= now_ms);
             due.sort_by_key(|n| n.kept_until_ms);
-            let Some(upto_ms) = due.iter().take(most).next_back().map(|n| n.kept_until_ms) else { continue };
-            due.retain(|n| n.kept_until_ms <= upto_ms);
-            let mut records = Vec::new();
-            for namespace in &due {
-                records.push(self.plan_namespace(&index, namespace).await?);
+            let (mut records, mut bytes_later) = (Vec::new(), 0);
+            for (n, namespace) in due.iter().enumerate() {
+                if n < most {
+                    records.push(self.plan_namespace(&index, namespace).await?);
+                } else {
+                    bytes_later += index.handle(self)?.kept_of(namespace.id).await?.objects.iter().map(|(_, bytes)| bytes).sum::<u64>();
+                }
             }
-            all.push(DueNamespaces { index, upto_ms, records });
+            if !records.is_empty() {
+                all.push(DueNamespaces { index, records, bytes_later });
+            }
         }
         Ok(all)
     }
@@ -124,7 +133,8 @@ impl Service {
         for record in &due.records {
             self.write_purge_record(record).await?;
         }
-        due.index.handle(self)?.purge_namespaces(due.upto_ms).await?;
+        let ids: Vec<NamespaceId> = due.records.iter().map(|record| namespace_id(record.report.deleted.id)).collect();
+        due.index.handle(self)?.purge_namespaces(&ids).await?;
         let mut purged = Vec::new();
         for record in due.records {
             purged.push(self.finish_namespace(record).await?);
@@ -160,8 +170,14 @@ impl Service {
         Ok(all)
     }
 
-    /// Whether nothing is left of the files that a report names.
+    /// Whether nothing is left of the keys and the files that a report names.
     async fn is_gone(&self, report: &DeletionReport) -> Result<bool> {
+        let (index, namespace) = report.deleted.of.split_once('/').unwrap_or_default();
+        if let (Ok(index), Ok(namespace)) = (IndexId::parse(index), NamespaceId::parse(namespace))
+            && !self.store().keys().namespace_key_ids(index, namespace).is_empty()
+        {
+            return Ok(false);
+        }
         let Some((folder, _)) = report.objects.first().and_then(|(name, _)| name.rsplit_once('/')) else { return Ok(true) };
         Ok(self.store().blobs().list(&format!("{folder}/")).await?.is_empty())
     }
@@ -211,7 +227,7 @@ impl Service {
 /// Namespaces of one index that are due.
 pub(super) struct DueNamespaces {
     index: Authorized<IndexRef>,
-    /// All that are kept until then.
-    upto_ms: u64,
     pub(super) records: Vec<PurgeRecord>,
+    /// Bytes of those that are due and not of this pass.
+    pub(super) bytes_later: u64,
 }

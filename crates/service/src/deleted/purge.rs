@@ -70,7 +70,15 @@ impl Service {
     pub async fn purge_deleted(&self, ctx: &OpContext, confirmed: bool) -> Result<PurgeOutcome> {
         let mut authorized = self.authorize(ctx, Action::PurgeDeleted, Installation).await?;
         authorized.note("confirmed", confirmed.to_string());
-        let result = self.purge_due(confirmed).await;
+        let mut result = self.purge_due(confirmed).await;
+        // The operator's word is for all that is due, not for one pass of it.
+        while let (true, Ok(so_far)) = (confirmed, &mut result) {
+            match self.purge_due(true).await {
+                Ok(more) if more.purged.is_empty() => break,
+                Ok(more) => so_far.purged.extend(more.purged),
+                Err(error) => result = Err(error),
+            }
+        }
         authorized.close(result).await
     }
 
@@ -98,10 +106,8 @@ impl Service {
     pub async fn list_deletion_reports(&self, ctx: &OpContext) -> Result<Vec<DeletionReport>> {
         let authorized = self.authorize(ctx, Action::DescribeDeletionReport, Installation).await?;
         let found = async {
-            let mut reports = Vec::new();
-            for id in self.purge_record_ids().await? {
-                reports.extend(self.read_purge_record(id).await?.filter(|r| r.signed.is_some()).map(|r| r.report));
-            }
+            let records = self.purge_records_stored().await?.into_iter();
+            let mut reports: Vec<DeletionReport> = records.filter(|r| r.signed.is_some()).map(|r| r.report).collect();
             reports.sort_by_key(|r| (r.purged_at_ms, r.deleted.id));
             Ok(reports)
         }
@@ -155,56 +161,81 @@ impl Service {
         let settled = self.purging().settled.swap(false, Ordering::Relaxed) || self.finish_interrupted_namespaces().await?;
         let mut outcome = PurgeOutcome::default();
         let now_ms = self.clock().now_ms();
-        let rows = self.plan_rows(now_ms).await?;
+        let (rows, rows_later) = self.plan_rows(now_ms).await?;
         let namespaces = self.plan_namespaces(now_ms, BATCH).await?;
         if !confirmed {
             let new = rows.iter().filter(|d| !d.begun).map(|d| &d.record).chain(namespaces.iter().flat_map(|n| &n.records));
-            let due_bytes = new.flat_map(|record| &record.report.objects).map(|(_, bytes)| bytes).sum();
-            outcome.waiting = self.brake(due_bytes).await?;
+            let due_bytes: u64 = new.flat_map(|record| &record.report.objects).map(|(_, bytes)| bytes).sum();
+            let later: u64 = namespaces.iter().map(|n| n.bytes_later).sum::<u64>() + rows_later;
+            outcome.waiting = self.brake(due_bytes + later).await?;
             self.purging().waits.store(outcome.waiting.is_some(), Ordering::Relaxed);
         }
+        // What cannot go now keeps nothing else here.
+        let mut failed = None;
         for one in rows.into_iter().filter(|d| d.begun || outcome.waiting.is_none()) {
-            outcome.purged.push(self.purge_one(one).await?);
+            match self.purge_one(one).await {
+                Ok(purged) => outcome.purged.push(purged),
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
         for due in namespaces.into_iter().filter(|_| outcome.waiting.is_none()) {
-            outcome.purged.extend(self.purge_namespaces(due).await?);
+            match self.purge_namespaces(due).await {
+                Ok(purged) => outcome.purged.extend(purged),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         self.purging().settled.store(settled, Ordering::Relaxed);
         Ok(outcome)
     }
 
-    /// What is due of the rows, at most a batch, oldest first.
-    async fn plan_rows(&self, now_ms: u64) -> Result<Vec<Due>> {
+    /// What is due of the rows, at most a batch, oldest first; and the bytes of what is due and not of this pass.
+    async fn plan_rows(&self, now_ms: u64) -> Result<(Vec<Due>, u64)> {
         let mut stored: Vec<StoredDeleted> =
             self.catalog().tables().deleted.values().filter(|d| d.info.kept_until_ms <= now_ms).cloned().collect();
         stored.sort_by_key(|d| (d.info.kept_until_ms, d.info.id));
-        stored.truncate(BATCH);
+        let later = stored.split_off(stored.len().min(BATCH));
         let mut due = Vec::new();
         for stored in stored {
-            due.push(self.plan_purge(stored).await?);
+            let (id, kind) = (stored.info.id, stored.info.kind);
+            match self.plan_purge(stored).await {
+                Ok(planned) => due.push(planned),
+                Err(error) => tracing::error!(%error, %id, kind = kind.as_str(), "what was deleted cannot be purged; trying again"),
+            }
         }
-        Ok(due)
+        let mut bytes_later = 0;
+        for stored in later {
+            bytes_later += self.objects_of(&stored).await?.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        }
+        Ok((due, bytes_later))
     }
 
     async fn plan_purge(&self, stored: StoredDeleted) -> Result<Due> {
         if let Some(record) = self.read_purge_record(stored.info.id).await? {
             return Ok(Due { stored, record, begun: true });
         }
-        let (mut objects, mut keys) = (Vec::new(), Vec::new());
+        let (objects, mut keys) = (self.objects_of(&stored).await?, Vec::new());
         for index in stored.indexes() {
-            let blobs = self.store().blobs().list(&format!("{}/", Engine::index_folder(index))).await?;
-            objects.extend(blobs.into_iter().map(|b| (b.name, b.size)));
             keys.extend(self.store().keys().index_key_ids(index));
         }
-        for backup in stored.backups() {
-            let blobs = self.store().blobs().list(&format!("{}/", Engine::backup_folder(backup))).await?;
-            objects.extend(blobs.into_iter().map(|b| (b.name, b.size)));
-            keys.extend(self.store().keys().backup_key_id(backup));
-        }
+        keys.extend(stored.backups().filter_map(|backup| self.store().keys().backup_key_id(backup)));
         keys.extend(self.kept_project_keys(&stored)?);
         let keys = keys.iter().map(ToString::to_string).collect();
         let report = DeletionReport { deleted: stored.info.clone(), purged_at_ms: 0, objects, keys };
         Ok(Due { stored, record: PurgeRecord { report, signed: None }, begun: false })
+    }
+
+    /// The files of what was deleted, with their bytes.
+    async fn objects_of(&self, stored: &StoredDeleted) -> Result<Vec<(String, u64)>> {
+        let folders = stored.indexes().map(Engine::index_folder).chain(stored.backups().map(Engine::backup_folder));
+        let mut objects = Vec::new();
+        for folder in folders {
+            let blobs = self.store().blobs().list(&format!("{folder}/")).await?;
+            objects.extend(blobs.into_iter().map(|b| (b.name, b.size)));
+        }
+        Ok(objects)
     }
 
     /// What is due beyond a share of what is stored waits: a mistake of seven days ago should not become final unseen.
@@ -240,7 +271,7 @@ impl Service {
                 self.engine().delete_backup(backup).await?;
             }
             for key in self.kept_project_keys(&stored)? {
-                self.remove_project_key(key).await;
+                self.remove_project_key(key).await?;
             }
             record = self.finish_purge_record(record).await?;
         }

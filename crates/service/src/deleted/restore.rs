@@ -6,8 +6,8 @@ use std::{
 };
 
 use pinyon_model::{
-    Backup, CmekId, Deleted, DeletedId, Error, ErrorCode, IndexId, OrganizationId, PrincipalRef, ProjectId, ResourceRef, Result,
-    RoleBinding,
+    Backup, CmekId, Deleted, DeletedId, Error, ErrorCode, IndexId, IndexState, OrganizationId, PrincipalRef, ProjectId, ResourceRef,
+    Result, RoleBinding,
 };
 use pinyon_storage::Purpose;
 
@@ -49,7 +49,7 @@ impl Service {
         authorized.name(stored.info.of.clone(), stored.info.name.clone());
         authorized.note("kind", stored.info.kind.as_str());
         stored.backups().for_each(|id| authorized.note("backup_id", id.to_string()));
-        let nouns = self.nouns_to_restore(&stored)?;
+        let nouns = self.nouns_to_restore(&stored, now_ms)?;
         // A folder says that its index lives before a row does.
         let since_ms = now_ms.max(stored.info.deleted_at_ms.saturating_add(1));
         for descriptor in self.descriptors_to_restore(&nouns, since_ms) {
@@ -63,7 +63,7 @@ impl Service {
     }
 
     /// The nouns as they come back, owners first.
-    fn nouns_to_restore(&self, stored: &StoredDeleted) -> Result<Vec<Noun>> {
+    fn nouns_to_restore(&self, stored: &StoredDeleted, now_ms: u64) -> Result<Vec<Noun>> {
         let nouns = self.catalog().exhume(stored)?;
         let tables = self.catalog().tables();
         let there = There::new(&tables, &nouns);
@@ -82,6 +82,11 @@ impl Service {
                     index.index.port = self.port_among(&ports, index.index.port)?;
                     ports.extend(index.index.port);
                     back.push(Noun::Index(index));
+                }
+                // Else it would expire at once; from now on a person says when it may go.
+                Noun::Backup(mut backup) => {
+                    backup.expires_at_ms = backup.expires_at_ms.filter(|at| *at > now_ms);
+                    back.push(Noun::Backup(backup));
                 }
                 noun => back.push(noun),
             }
@@ -114,6 +119,10 @@ impl Service {
         };
         let describe = |noun: &Noun| {
             let Noun::Index(stored) = noun else { return None };
+            // One that could not be restored has no folder and no key.
+            if stored.index.state == IndexState::InitializationFailed {
+                return None;
+            }
             let project = project(stored.index.project_id)?;
             let (organization_id, project_name) = (project.organization_id, project.name.clone());
             Some(Descriptor { stored: stored.clone(), organization_id, project_name, deleted: None, since_ms })

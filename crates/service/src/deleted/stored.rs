@@ -1,6 +1,6 @@
 //! How what was deleted is stored: in its row, and in the record of its purge.
 
-use pinyon_model::{Deleted, DeletedId, DeletedKind, DeletionReport, OrganizationId, ProjectId, Result};
+use pinyon_model::{Deleted, DeletedId, DeletedKind, DeletionReport, ErrorCode, OrganizationId, ProjectId, Result};
 use pinyon_storage::{ObjectKind, Purpose, PutMode, StorageError};
 
 use super::SignedReport;
@@ -121,9 +121,17 @@ impl Service {
         Ok(())
     }
 
-    /// The ids of all records of purges.
-    pub(crate) async fn purge_record_ids(&self) -> Result<Vec<DeletedId>> {
-        PurgeRecord::ids(self.store()).await
+    /// All records of purges that can be read; a damaged one is told of by the check, and keeps nobody from the others.
+    pub(crate) async fn purge_records_stored(&self) -> Result<Vec<PurgeRecord>> {
+        let mut records = Vec::new();
+        for id in PurgeRecord::ids(self.store()).await? {
+            match self.read_purge_record(id).await {
+                Ok(record) => records.extend(record),
+                Err(error) if error.code == ErrorCode::DataLoss => tracing::error!(%error, "the record of a purge cannot be read"),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(records)
     }
 }
 

@@ -269,7 +269,7 @@ impl Service {
                 nouns: kept.into_iter().chain([NounId::Index(id)]).collect(),
                 others: changes,
             };
-            return self.bury(&mut writer, authorized, ctx, burying).await;
+            return self.bury(writer, authorized, ctx, burying).await;
         }
         // Nothing of it was ever answered for, and its backup has it all: there is nothing to keep.
         changes.extend(kept.into_iter().chain([NounId::Index(id)]).map(Change::Delete));

@@ -14,9 +14,9 @@ use pinyon_storage::{Purpose, random_bytes};
 pub(crate) use stored::StoredRestoreJob;
 
 use crate::{
-    OpContext, Service,
+    IndexRef, OpContext, Service,
     authorize::{Action, Authorized, Installation, Named, Place},
-    backup::{self, find},
+    backup::{self, RunningRestore, find},
     catalog::{Change, Noun},
     index::{StoredIndex, options},
 };
@@ -128,15 +128,17 @@ impl Service {
         authorized.note("backup_id", backup.id.to_string());
         authorized.note("restore_job_id", info.id.to_string());
         let changes = vec![Change::Put(Noun::Index(stored.clone())), Change::Put(Noun::RestoreJob(job))];
+        // Before there is a row, so that nobody takes it for one that was left behind. When what follows the commit fails, it is one.
+        let running = self.backup_tasks().begin_restore(info.id, index.id);
+        let running = running.ok_or_else(|| Error::internal("A new restore runs already"))?;
         self.create_stored(authorized, &mut writer, (stored, above), changes).await?;
-        self.spawn_restore(info.clone(), false);
+        self.spawn_restore(info.clone(), running, false);
         Ok((index, info))
     }
 
-    /// Goes on with a restore in the background; with `again`, what an earlier process left of it is removed first.
-    fn spawn_restore(self: &Arc<Self>, job: RestoreJob, again: bool) {
+    /// Goes on with a restore in the background; with `again`, what was left of it is removed first.
+    fn spawn_restore(self: &Arc<Self>, job: RestoreJob, (guard, progress): RunningRestore, again: bool) {
         let this = Arc::clone(self);
-        let (guard, progress) = self.backup_tasks().begin_restore(job.id, job.target_index_id);
         self.in_background(async move {
             let begun = if again { this.begin_anew(&job).await } else { Ok(()) };
             let restored = match begun {
@@ -207,15 +209,25 @@ impl Service {
         Some((job, index))
     }
 
-    /// Begins anew what the last process did not end: what there is of the index is removed first.
+    /// Begins anew what nobody runs: what the last process did not end, what came back with its project, and what failed right after its
+    /// rows were there. What there is of the index is removed first. A server's, at its start and each second: what runs, or waits for a
+    /// customer's key, is left alone.
     pub(crate) fn resume_restores(self: &Arc<Self>) {
-        let pending: Vec<RestoreJob> = self.catalog().tables().pending_restores().map(|j| j.info.clone()).collect();
-        for job in pending {
-            self.spawn_restore(job, true);
+        let begun: Vec<(RestoreJob, RunningRestore)> = {
+            // Under this lock no restore comes to its end, which is in its row before it stops running: none is begun that is over.
+            let tables = self.catalog().tables();
+            let is_open = |i: &IndexRef| i.stored().index.state == IndexState::Initializing;
+            let open = tables.pending_restores().filter(|j| tables.indexes.get(&j.info.target_index_id).is_some_and(is_open));
+            let begin =
+                |j: &StoredRestoreJob| Some((j.info.clone(), self.backup_tasks().begin_restore(j.info.id, j.info.target_index_id)?));
+            open.filter_map(begin).collect()
+        };
+        for (job, running) in begun {
+            self.spawn_restore(job, running, true);
         }
     }
 
-    /// Makes the index anew that an earlier process did not restore to the end. A customer's key that is not there yet is waited for.
+    /// Makes the index anew that was not restored to the end. A customer's key that is not there yet is waited for.
     async fn begin_anew(&self, job: &RestoreJob) -> Result<()> {
         loop {
             let made = self.make_anew(job).await;

@@ -1,9 +1,11 @@
 //! Backups that are taken and deleted by themselves.
 
+use std::sync::Arc;
+
 use pinyon_model::{
     Backup, BackupFrequency, BackupSchedule, BackupScheduleChange, BackupStatus, ErrorCode, IndexSpec, NewBackupSchedule, Page, PageRequest,
 };
-use pinyon_service::{Clock, OpContext, ScheduledRun, Service, ServiceOptions};
+use pinyon_service::{Clock, Limits, ManualClock, OpContext, ScheduledRun, Service, ServiceOptions};
 
 use crate::{
     backups::stored,
@@ -55,6 +57,13 @@ async fn backups_come_in_their_time_and_go_in_theirs() {
         let kept: Vec<u64> = backups(&service, &me).await.iter().map(|b| (b.created_at_ms - start) / DAY).collect();
         assert_eq!(kept, if day < 3 { (1..=day).collect::<Vec<_>>() } else { vec![2, 3] });
     }
+    // One that is brought back after its time does not go again at once.
+    let expired = service.list_deleted(&house.operator()).await.unwrap();
+    service.restore_deleted(&house.operator(), expired[0].id).await.unwrap();
+    service.run_backup_schedules().await.unwrap();
+    let back = backups(&service, &me).await;
+    assert_eq!((back.len(), back[0].expires_at_ms), (3, None));
+    service.delete_backup(&me, &back[0].id.to_string()).await.unwrap();
     let all = backups(&service, &me).await;
     assert!(all.iter().all(|b| b.schedule_id == Some(schedule.id) && matches!(b.status, BackupStatus::Ready(_))));
     // 1_700_000_000_000 is 2023-11-14T22:13:20Z.
@@ -184,4 +193,54 @@ async fn a_run_that_fails_is_in_the_history_with_the_reason() {
         "{found:?}"
     );
     assert_eq!(service.list_backup_schedule_history(&me, &schedule.id.to_string(), FIRST).await.unwrap().items.len(), 3);
+}
+
+#[tokio::test]
+async fn a_full_project_takes_backups_again_as_soon_as_there_is_room() {
+    // What is over goes before what is due comes, so a schedule of one needs no second place; and runs that failed take none.
+    for (retention_days, taken) in [(1, [true, true, true, true]), (3, [true, false, false, true])] {
+        let house = House::new();
+        let limits = Limits { backups_per_project: Some(1), ..Limits::default() };
+        let service = house.open_with(ServiceOptions { limits, ..house.options() }).await.unwrap();
+        let me = house.editor(&service).await;
+        service.create_index(&me, spec("plants")).await.unwrap();
+        service.create_backup_schedule(&me, "plants", new("n", BackupFrequency::Daily, retention_days)).await.unwrap();
+        for (day, is_taken) in taken.into_iter().enumerate() {
+            house.clock.advance_ms(DAY);
+            service.run_backup_schedules().await.unwrap();
+            let newest = backups(&service, &me).await.pop().unwrap();
+            let newest = stored(&service, &me, newest.id).await;
+            assert_eq!(newest.status.counts().is_some(), is_taken, "{retention_days} days, day {day}: {newest:?}");
+        }
+        close(service).await;
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_stood_ahead_does_not_stop_a_schedule() {
+    let house = House::new();
+    let service = house.open().await;
+    let me = house.editor(&service).await;
+    service.create_index(&me, spec("plants")).await.unwrap();
+    let start = house.clock.now_ms();
+    let schedule = service.create_backup_schedule(&me, "plants", new("n", BackupFrequency::Daily, 1_000)).await.unwrap();
+    house.clock.advance_ms(100 * DAY);
+    service.run_backup_schedules().await.unwrap();
+    assert_eq!(next(&service, &me, &schedule).await, Some(start + 101 * DAY));
+    stored(&service, &me, backups(&service, &me).await[0].id).await;
+    close(service).await;
+
+    // It is half a day after the start in truth.
+    let clock = ManualClock::at(start + DAY / 2);
+    let service = Service::open(house.options(), Arc::new(clock.clone())).await.unwrap();
+    service.run_backup_schedules().await.unwrap();
+    assert_eq!(next(&service, &me, &schedule).await, Some(start + DAY / 2 + DAY));
+    // What is planned as it should be stays so.
+    clock.advance_ms(DAY / 4);
+    service.run_backup_schedules().await.unwrap();
+    assert_eq!(next(&service, &me, &schedule).await, Some(start + DAY / 2 + DAY));
+    clock.advance_ms(DAY);
+    service.run_backup_schedules().await.unwrap();
+    assert_eq!(backups(&service, &me).await.len(), 2);
+    close(service).await;
 }

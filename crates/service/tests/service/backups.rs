@@ -10,7 +10,7 @@ use pinyon_service::{Clock, ExportKey, LimitPreset, Limits, OpContext, Service, 
 
 use crate::common::{House, audit_events, close, code, files, name, namespace, pod, project, query, record, restore, spec, tags};
 
-const FIRST: PageRequest = PageRequest { limit: 100, after: None };
+pub(crate) const FIRST: PageRequest = PageRequest { limit: 100, after: None };
 
 /// Every record of a namespace, by id.
 type Content = BTreeMap<String, BTreeMap<String, pinyon_model::Record>>;
@@ -55,7 +55,7 @@ pub(crate) fn into(text: &str) -> NewRestore {
 }
 
 /// The test's clock stands still, so it waits by the computer's.
-async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
     for _ in 0..2_000 {
         if let Some(found) = look().await {
             return found;
@@ -514,7 +514,7 @@ async fn a_rebuilt_catalog_knows_the_backups_again() {
     assert_eq!(content(&service, &operator, "again").await, before);
 }
 
-fn remove_catalog(dir: &Path) {
+pub(crate) fn remove_catalog(dir: &Path) {
     for file in files(dir).keys().filter(|p| p.to_string_lossy().contains("catalog.db")) {
         std::fs::remove_file(file).unwrap();
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pinyon_model::{
-    Deleted, DeletedKind, ErrorCode, NewServiceAccount, PageRequest, Plane, ResourceRef, Role, RoleBindingFilter, RoleGrant,
+    Deleted, DeletedKind, ErrorCode, IndexState, NewServiceAccount, PageRequest, Plane, ResourceRef, Role, RoleBindingFilter, RoleGrant,
 };
 use pinyon_service::{Clock, DeletionOptions, NewApiKey, OpContext, Service, ServiceOptions, SignedReport};
 use pinyon_storage::{
@@ -12,7 +12,7 @@ use pinyon_storage::{
 };
 
 use crate::{
-    backups::{named, stored},
+    backups::{backed_up, into, named, restored, stored},
     common::*,
 };
 
@@ -197,6 +197,121 @@ async fn a_large_purge_waits_for_the_operator() {
     assert_eq!(service.list_deleted(&operator).await.unwrap().len(), 2, "it can be brought back for as long as it waits");
     let confirmed = service.purge_deleted(&operator, true).await.unwrap();
     assert_eq!((confirmed.purged.len(), confirmed.waiting, folders(&house)), (2, None, 0));
+}
+
+#[tokio::test]
+async fn the_brake_counts_what_is_due_beyond_one_pass() {
+    let house = House::new();
+    // 120 of 130 are due: a pass of a hundred is less than 80 percent, and all of it is more.
+    let deletion = DeletionOptions { window_ms: WINDOW_MS, brake_percent: 80, brake_bytes: 0 };
+    let service = house.open_with(ServiceOptions { deletion, ..house.options() }).await.unwrap();
+    let (me, operator) = (house.editor(&service).await, house.operator());
+    for n in 0..130 {
+        service.create_index(&me, spec(&format!("index-{n:03}"))).await.unwrap();
+    }
+    for n in 0..120 {
+        service.delete_index(&me, &format!("index-{n:03}")).await.unwrap();
+    }
+    house.clock.advance_ms(WINDOW_MS);
+    let braked = service.purge_deleted(&operator, false).await.unwrap();
+    assert!(braked.purged.is_empty() && braked.waiting.is_some(), "{braked:?}");
+    let confirmed = service.purge_deleted(&operator, true).await.unwrap();
+    assert_eq!((confirmed.purged.len(), confirmed.waiting, folders(&house)), (120, None, 10), "one word is enough");
+}
+
+/// Whoever takes a backup waits for the catalog with the index's namespaces in hand, and whoever deletes the index waits for these.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_is_backed_up_is_deleted_at_the_same_time() {
+    let (house, service) = house().await;
+    let me = house.editor(&service).await;
+    for round in 0..30 {
+        let name = format!("films-{round}");
+        service.create_index(&me, spec(&name)).await.unwrap();
+        let films = service.find_index(&me, &name).await.unwrap();
+        for n in 0..20 {
+            service.upsert(&me, &films, &namespace(&format!("n{n}")), vec![record("a", [1.0, 0.0, 0.0])]).await.unwrap();
+        }
+        drop(films);
+        let backup = {
+            let (service, me, name) = (Arc::clone(&service), me.clone(), name.clone());
+            tokio::spawn(async move { service.create_backup(&me, &name, named("b")).await })
+        };
+        // At another moment of it each time.
+        tokio::time::sleep(std::time::Duration::from_micros(round * 100)).await;
+        let deletion = tokio::time::timeout(std::time::Duration::from_secs(30), service.delete_index(&me, &name));
+        deletion.await.expect("the deletion ends").unwrap();
+        let taken = tokio::time::timeout(std::time::Duration::from_secs(30), backup).await.expect("the backup ends").unwrap();
+        assert!(taken.is_ok() || code(taken) == Some(ErrorCode::NotFound));
+    }
+    close(service).await;
+}
+
+#[tokio::test]
+async fn a_project_with_an_index_that_could_not_be_restored_comes_back() {
+    let (house, service) = house().await;
+    let operator = house.operator();
+    let made = service.create_project(&operator, project("search")).await.unwrap();
+    let me = house.caller(&service, Some(made.id), &[Role::ProjectEditor]).await;
+    service.create_index(&me, spec("films")).await.unwrap();
+    let backup = backed_up(&service, &me, "films", "b").await;
+    let manifest = house.path().join(format!("backups/{}/manifest", backup.id.hex()));
+    let mut bytes = std::fs::read(&manifest).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&manifest, bytes).unwrap();
+    let (_, job) = service.create_index_from_backup(&me, &backup.id.to_string(), into("again")).await.unwrap();
+    restored(&service, &me, &job).await;
+    assert_eq!(service.describe_index(&me, "again").await.unwrap().state, IndexState::InitializationFailed);
+    service.deactivate_project(&operator, made.id).await.unwrap();
+    service.restore_deleted(&operator, only(&service, &operator).await.id).await.unwrap();
+    assert_eq!(service.list_indexes(&me).await.unwrap().len(), 2);
+    close(service).await;
+}
+
+#[tokio::test]
+async fn a_damaged_record_of_a_purge_keeps_nobody_from_the_others() {
+    let (house, service) = house().await;
+    let (me, operator) = (house.editor(&service).await, house.operator());
+    let gone = async |service: &Arc<Service>, name: &str| {
+        service.create_index(&me, spec(name)).await.unwrap();
+        service.delete_index(&me, name).await.unwrap();
+        house.clock.advance_ms(WINDOW_MS);
+        service.purge_deleted(&operator, false).await.unwrap().purged[0].id
+    };
+    let first = gone(&service, "first").await;
+    close(service).await;
+    let file = house.path().join(format!("deletions/{}", first.hex()));
+    let mut bytes = std::fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let service = house.open_with(options(&house)).await.unwrap();
+    let second = gone(&service, "second").await;
+    let reports = service.list_deletion_reports(&operator).await.unwrap();
+    assert_eq!(reports.iter().map(|r| r.deleted.id).collect::<Vec<_>>(), [second]);
+    assert_eq!(code(service.deletion_report(&operator, first).await), Some(ErrorCode::DataLoss));
+    assert!(service.list_deleted(&operator).await.unwrap().is_empty());
+    close(service).await;
+}
+
+#[tokio::test]
+async fn what_was_brought_back_and_cannot_be_read_is_not_swept() {
+    let (house, service) = house().await;
+    let (me, operator) = (house.editor(&service).await, house.operator());
+    service.create_index(&me, spec("films")).await.unwrap();
+    service.delete_index(&me, "films").await.unwrap();
+    house.clock.advance_ms(5);
+    service.restore_deleted(&operator, only(&service, &operator).await.id).await.unwrap();
+    let id = service.find_index(&me, "films").await.unwrap().id();
+    close(service).await;
+    let descriptor = house.path().join(format!("indexes/{}/descriptor", id.hex()));
+    let mut bytes = std::fs::read(&descriptor).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&descriptor, bytes).unwrap();
+    std::fs::remove_file(house.path().join("catalog.db")).unwrap();
+    let report = Service::rebuild_catalog(options(&house), house.clock()).await.unwrap();
+    assert_eq!((report.indexes.len(), report.unreadable.len()), (0, 1));
+    house.clock.advance_ms(2 * 24 * 60 * 60 * 1_000);
+    close(house.open_with(options(&house)).await.unwrap()).await;
+    assert!(descriptor.exists(), "whoever mends the descriptor has the records");
 }
 
 #[tokio::test]

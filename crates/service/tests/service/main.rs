@@ -24,4 +24,5 @@ mod people;
 mod private_access;
 mod rates;
 mod rebuild;
+mod restores;
 mod rotation;

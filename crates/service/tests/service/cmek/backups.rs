@@ -1,12 +1,14 @@
 //! Backups of what lies under a customer's key: they lie under it too, and are of no use to anybody while it does not answer.
 
-use pinyon_model::{BackupStatus, DeletionProtection, NewRestore, RestoreJob, RestoreStatus};
+use pinyon_model::{
+    BackupStatus, CollectionName, CollectionState, DeletionProtection, IndexState, NewCollection, NewRestore, RestoreJob, RestoreStatus,
+};
 use pinyon_service::SystemClock;
 
 use super::*;
 use crate::{
-    backups::{named, stored},
-    common::name,
+    backups::{named, stored, until},
+    common::{name, pod},
 };
 
 fn into(text: &str) -> NewRestore {
@@ -90,5 +92,29 @@ async fn a_backup_lies_under_the_key_of_its_index() {
     assert_eq!(code(service.delete_cmek(&at.me(), cmek.id, "main").await), Some(ErrorCode::FailedPrecondition));
     let (_, job) = service.create_index_from_backup(&ctx, &id, into("movies")).await.unwrap();
     until_restored(&service, &ctx, &job).await;
+    close(service).await;
+}
+
+#[tokio::test]
+async fn an_index_of_a_collection_lies_under_the_collections_key() {
+    let at = Customers::new();
+    let service = at.open().await;
+    // A project that may hold what is under no customer's key too.
+    let project = service.create_project(&at.me(), project("mixed")).await.unwrap().id;
+    let cmek = at.add(&service, project, "main", 1).await.unwrap();
+    let ctx = at.in_project(project);
+    let pods = |text: &str| IndexSpec { deployment: pod(), ..spec(text) };
+    service.create_index(&ctx, IndexSpec { cmek_id: Some(cmek.id), ..pods("movies") }).await.unwrap();
+    let new = NewCollection { name: CollectionName::new("snap").unwrap(), source: "movies".into() };
+    service.create_collection(&ctx, new).await.unwrap();
+    until("the collection", async || {
+        let found = service.describe_collection(&ctx, "snap").await.unwrap();
+        (found.state == CollectionState::Ready).then_some(())
+    })
+    .await;
+    let made = service.create_index(&ctx, IndexSpec { source_collection: Some("snap".into()), ..pods("again") }).await.unwrap();
+    assert_eq!(made.cmek_id, Some(cmek.id));
+    until("the index", async || (service.describe_index(&ctx, "again").await.unwrap().state == IndexState::Ready).then_some(())).await;
+    assert_eq!(at.state(&service, cmek.id).await.indexes, 2, "its key does too");
     close(service).await;
 }

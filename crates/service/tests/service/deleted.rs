@@ -232,15 +232,15 @@ async fn an_index_that_is_backed_up_is_deleted_at_the_same_time() {
             service.upsert(&me, &films, &namespace(&format!("n{n}")), vec![record("a", [1.0, 0.0, 0.0])]).await.unwrap();
         }
         drop(films);
-        let backup = {
+        let deletion = {
             let (service, me, name) = (Arc::clone(&service), me.clone(), name.clone());
-            tokio::spawn(async move { service.create_backup(&me, &name, named("b")).await })
+            tokio::spawn(async move { service.delete_index(&me, &name).await })
         };
         // At another moment of it each time.
-        tokio::time::sleep(std::time::Duration::from_micros(round * 100)).await;
-        let deletion = tokio::time::timeout(std::time::Duration::from_secs(30), service.delete_index(&me, &name));
-        deletion.await.expect("the deletion ends").unwrap();
-        let taken = tokio::time::timeout(std::time::Duration::from_secs(30), backup).await.expect("the backup ends").unwrap();
+        tokio::time::sleep(std::time::Duration::from_micros(round * 50)).await;
+        let patience = std::time::Duration::from_secs(30);
+        let taken = tokio::time::timeout(patience, service.create_backup(&me, &name, named("b"))).await.expect("the backup ends");
+        tokio::time::timeout(patience, deletion).await.expect("the deletion ends").unwrap().unwrap();
         assert!(taken.is_ok() || code(taken) == Some(ErrorCode::NotFound));
     }
     close(service).await;

@@ -270,11 +270,12 @@ impl Service {
         Ok(())
     }
 
-    /// The indexes that the audit log says were successfully created or deleted, and when last.
+    /// The indexes that the audit log says were successfully created or deleted, themselves or with all that an owner had, and when last.
     async fn indexes_in_audit(&self, action: &str) -> Result<BTreeMap<IndexId, u64>> {
         let mut found = BTreeMap::new();
         let look = |e: &AuditEvent| {
-            if e.resource_type == "index" && e.action == action && e.outcome == AuditOutcome::Success {
+            let is_of_one = matches!(e.resource_type.as_str(), "index" | "project" | "organization");
+            if is_of_one && e.action == action && e.outcome == AuditOutcome::Success {
                 let ids = e.parameters.iter().filter(|(key, _)| key == "index_id").filter_map(|(_, id)| IndexId::parse(id).ok());
                 found.extend(ids.map(|id| (id, e.time_ms)));
             }

@@ -189,7 +189,9 @@ impl Service {
         if made.is_err() && !self.knows_backup(id) {
             self.remove_backup(id).await;
         }
-        made
+        // Whatever it was that failed first while the index was being closed.
+        let is_gone = made.is_err() && !self.catalog().tables().indexes.contains_key(&index.id());
+        if is_gone { Err(crate::index::not_found(index.name().as_str())) } else { made }
     }
 
     async fn record_backup<T>(

@@ -131,7 +131,8 @@ impl Service {
             }
             let ids = e.parameters.iter().filter(|(key, _)| key == "backup_id").filter_map(|(_, id)| BackupId::parse(id).ok());
             match e.resource_type.as_str() {
-                "backup" | "collection" if e.action == action => found.extend(ids),
+                // A project or organization that was deactivated names what went with it.
+                "backup" | "collection" | "project" | "organization" if e.action == action => found.extend(ids),
                 "backup" | "collection" if e.action == "create" => ids.for_each(|id| _ = found.remove(&id)),
                 "deleted" if e.action == "restore" => ids.for_each(|id| _ = found.remove(&id)),
                 _ => {}

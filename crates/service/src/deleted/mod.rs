@@ -89,6 +89,16 @@ impl Service {
             kept_until_ms: ctx.now_ms.saturating_add(self.deletion().window_ms),
         };
         authorized.note("deleted_id", info.id.to_string());
+        if matches!(kind, DeletedKind::Project | DeletedKind::Organization) {
+            // What goes with it, for a rebuild: neither a backup's folder nor, before it is closed, an index's says so.
+            for noun in &nouns {
+                match noun {
+                    NounId::Index(id) => authorized.note("index_id", id.to_string()),
+                    NounId::Backup(id) => authorized.note("backup_id", id.to_string()),
+                    _ => {}
+                }
+            }
+        }
         let kept = Kept { at_ms: info.deleted_at_ms, until_ms: info.kept_until_ms };
         let descriptors = self.descriptors_of(&nouns, kept)?;
         let project_keys = self.project_keys_of(&nouns);

@@ -116,7 +116,7 @@ impl BlockCache {
     pub(crate) fn forget(&self, object: ObjectId) {
         // Refused only without `support_invalidation_closures`, which `new` asks for.
         let _ = self.entries.invalidate_entries_if(move |key, _| key.object == object);
-        self.vectors.forget(&HashSet::from([object]));
+        self.vectors.forget(|of| of == object);
         self.forget_selections(object);
     }
 
@@ -130,7 +130,7 @@ impl BlockCache {
         }
         self.entries.run_pending_tasks();
         self.selections.run_pending_tasks();
-        self.vectors.forget(objects);
+        self.vectors.forget(|object| objects.contains(&object));
     }
 }
 

@@ -7,12 +7,9 @@
 mod shelf;
 mod table;
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, Weak,
+    atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use pinyon_model::ObjectId;
@@ -41,9 +38,9 @@ impl VectorCache {
         })
     }
 
-    /// Drops every vector of these objects.
-    pub(crate) fn forget(&self, objects: &HashSet<ObjectId>) {
-        self.0.all().iter().for_each(|shelf| shelf.forget(objects));
+    /// Drops every vector of the objects that are gone.
+    pub(crate) fn forget(&self, is_gone: impl Fn(ObjectId) -> bool) {
+        self.0.all().iter().for_each(|shelf| shelf.forget(&is_gone));
     }
 }
 
@@ -128,7 +125,7 @@ mod tests {
                 (0..ordinals.len()).partition(|at| ordinals[*at] < 5_000 && ordinals[*at] % 7 == u32::from(of));
             assert_eq!((seen, missing), (there, not));
         }
-        shelf.forget(&HashSet::from([object(2)]));
+        shelf.forget(|of| of == object(2));
         assert_eq!(get(&shelf, object(2), 2), None);
         assert_eq!(get(&shelf, object(3), 3), Some((vec![3.0, 1.0], 3.0)));
         assert_eq!(shelf.held(), 5_000 - 714);
@@ -203,7 +200,7 @@ mod tests {
         assert!((alone / 2 - 32..=alone / 2 + 32).contains(&many.held()), "{} of {alone}", many.held());
         assert!(few.held() > 20_000, "{}", few.held());
         assert!(few.bytes() + many.bytes() <= 4 << 20);
-        many.forget(&HashSet::from([object(1)]));
+        many.forget(|of| of == object(1));
         for n in 0..100_000 {
             few.insert(object(1), n, &[2.0; 10], 0.0);
         }

@@ -354,7 +354,7 @@ impl Drop for SegmentReader {
         let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
         kept.iter().for_each(|key| self.cache.remove(key));
         if let Some(singles) = self.singles.get() {
-            singles.forget(&HashSet::from([self.object]));
+            singles.forget(|object| object == self.object);
         }
         if *self.kept_selections.get_mut() {
             self.cache.forget_selections(self.object);

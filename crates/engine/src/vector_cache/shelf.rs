@@ -1,11 +1,8 @@
 //! The vectors of one dimension.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+    atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use pinyon_kernels::Kernels;
@@ -205,13 +202,13 @@ impl Shelf {
         false
     }
 
-    /// Drops every vector of these objects.
-    pub(crate) fn forget(&self, objects: &HashSet<ObjectId>) {
+    /// Drops every vector of the objects that are gone.
+    pub(crate) fn forget(&self, is_gone: impl Fn(ObjectId) -> bool) {
         for shard in 0..SHARDS {
             let mut shard = self.shard(shard);
             // From the end: what takes the place of one that is removed was looked at before.
             for place in (0..shard.slots.len()).rev() {
-                if objects.contains(&shard.slots[place].key.object) {
+                if is_gone(shard.slots[place].key.object) {
                     self.remove(&mut shard, place);
                 }
             }

@@ -1,4 +1,4 @@
-//! What goes on in the background: backups that are being stored, and restores.
+//! What goes on: backups that are being taken, stored, read and imported, and restores.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},

@@ -73,12 +73,8 @@ impl Service {
     }
 
     async fn open_namespace_purges(&self) -> Result<Vec<PurgeRecord>> {
-        let mut open = Vec::new();
-        for record in self.purge_records_stored().await? {
-            if record.signed.is_none() && record.report.deleted.kind == DeletedKind::Namespace {
-                open.push(record);
-            }
-        }
+        let mut open = self.purge_records_stored().await?;
+        open.retain(|record| record.signed.is_none() && record.report.deleted.kind == DeletedKind::Namespace);
         Ok(open)
     }
 

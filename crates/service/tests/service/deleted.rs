@@ -29,6 +29,13 @@ async fn house() -> (House, Arc<Service>) {
     (house, service)
 }
 
+/// Damages a file: its last byte is another.
+fn flip_last(file: &std::path::Path) {
+    let mut bytes = std::fs::read(file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(file, bytes).unwrap();
+}
+
 async fn only(service: &Service, me: &OpContext) -> Deleted {
     let mut all = service.list_deleted(me).await.unwrap();
     assert_eq!(all.len(), 1, "{all:?}");
@@ -255,9 +262,7 @@ async fn a_project_with_an_index_that_could_not_be_restored_comes_back() {
     service.create_index(&me, spec("films")).await.unwrap();
     let backup = backed_up(&service, &me, "films", "b").await;
     let manifest = house.path().join(format!("backups/{}/manifest", backup.id.hex()));
-    let mut bytes = std::fs::read(&manifest).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
-    std::fs::write(&manifest, bytes).unwrap();
+    flip_last(&manifest);
     let (_, job) = service.create_index_from_backup(&me, &backup.id.to_string(), into("again")).await.unwrap();
     restored(&service, &me, &job).await;
     assert_eq!(service.describe_index(&me, "again").await.unwrap().state, IndexState::InitializationFailed);
@@ -304,9 +309,7 @@ async fn a_damaged_record_of_a_purge_keeps_nobody_from_the_others() {
     let first = gone(&service, "first").await;
     close(service).await;
     let file = house.path().join(format!("deletions/{}", first.hex()));
-    let mut bytes = std::fs::read(&file).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
-    std::fs::write(&file, bytes).unwrap();
+    flip_last(&file);
     let service = house.open_with(options(&house)).await.unwrap();
     let second = gone(&service, "second").await;
     let reports = service.list_deletion_reports(&operator).await.unwrap();
@@ -327,9 +330,7 @@ async fn what_was_brought_back_and_cannot_be_read_is_not_swept() {
     let id = service.find_index(&me, "films").await.unwrap().id();
     close(service).await;
     let descriptor = house.path().join(format!("indexes/{}/descriptor", id.hex()));
-    let mut bytes = std::fs::read(&descriptor).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
-    std::fs::write(&descriptor, bytes).unwrap();
+    flip_last(&descriptor);
     std::fs::remove_file(house.path().join("catalog.db")).unwrap();
     let report = Service::rebuild_catalog(options(&house), house.clock()).await.unwrap();
     assert_eq!((report.indexes.len(), report.unreadable.len()), (0, 1));
@@ -488,10 +489,7 @@ async fn a_check_names_a_damaged_record_of_a_purge() {
     assert!(service.check(&operator).await.unwrap().damaged.is_empty());
     let name = format!("deletions/{}", purged[0].id.hex());
     let file = house.path().join(&name);
-    let mut bytes = std::fs::read(&file).unwrap();
-    let last = bytes.len() - 1;
-    bytes[last] ^= 1;
-    std::fs::write(&file, &bytes).unwrap();
+    flip_last(&file);
     let report = service.check(&operator).await.unwrap();
     assert!(matches!(&report.damaged[..], [only] if only.file == name), "{report:?}");
     close(service).await;

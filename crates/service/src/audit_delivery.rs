@@ -15,6 +15,7 @@ use crate::{
     Service,
     audit::{self, CURSOR_KIND, CURSORS, Entries, RecordedSettings, Start},
     catalog::StoredAuditSink,
+    clock::DAY_MS,
     codec::{Reader, Writer},
 };
 
@@ -27,7 +28,6 @@ const RETRY_FIRST_MS: u64 = 1_000;
 const RETRY_MAX_MS: u64 = 5 * 60 * 1_000;
 /// How long a sink that is being disabled or removed may still deliver.
 const DRAIN_MS: u64 = 10_000;
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Buckets, as `cloud` reaches them.
 #[async_trait::async_trait]

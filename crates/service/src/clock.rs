@@ -10,6 +10,9 @@ use std::{
 
 use pinyon_engine::Clock;
 
+/// A day in milliseconds.
+pub(crate) const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
 /// The computer's own clock, milliseconds since 1970-01-01 UTC; it never runs backwards. When that is set back, this one goes on an eighth
 /// slower until both show the same: who waits for a moment, as for the end of a key's time, does not wait for hours.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use pinyon_storage::{ObjectKind, Purpose, PutMode, StorageError};
 use crate::{
     IndexRef, OpContext, Service,
     authorize::Action,
+    clock::DAY_MS,
     codec::{Reader, Writer},
     store::Store,
 };
@@ -18,7 +19,6 @@ pub(crate) const OBJECT: &str = "rotation/indexes";
 pub(crate) const KEY: &str = "rotation";
 const KIND: ObjectKind = ObjectKind(0x0113);
 const FORMAT: u16 = 1;
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// When the keys of each index were rotated last, in milliseconds since 1970; of others they are as old as the index.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -36,6 +36,7 @@ use settings::{SETTINGS, SETTINGS_KIND};
 
 use crate::{
     DamagedFile,
+    clock::DAY_MS,
     codec::{Reader, Writer},
     store::Store,
 };
@@ -56,7 +57,6 @@ const OWNER: [u8; 16] = *b"pinyon audit log";
 const HEAD_EVERY: u64 = 1_024;
 /// A file is ended when it is of this size or of another day, so that there are whole files to drop.
 const FILE_BYTES: u64 = 8 << 20;
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// The audit log, open. Cheap to clone.
 #[derive(Clone)]

@@ -20,9 +20,8 @@ use crate::{
     authorize::{Action, Installation, Named, Place},
     backup::{Taken, not_found},
     catalog::{Change, Noun, NounId, Tables},
+    clock::DAY_MS,
 };
-
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// A run of a schedule: one that was, by its backup, or the one that is to come.
 #[derive(Debug, Clone, PartialEq)]

@@ -24,6 +24,7 @@ use crate::{
     audit::actor,
     authorize::{Action, Authorized, Installation},
     catalog::{CatalogWriter, Change, Noun, NounId, StoredCmek, StoredDeleted},
+    clock::DAY_MS,
     descriptor::{Descriptor, Kept},
     organization, private_endpoint, project,
 };
@@ -38,8 +39,6 @@ pub struct DeletionOptions {
     /// Bytes below which nothing waits.
     pub brake_bytes: u64,
 }
-
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 impl DeletionOptions {
     /// The longest window.

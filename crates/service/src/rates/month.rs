@@ -8,6 +8,7 @@ use pinyon_storage::{ObjectKind, Purpose, PutMode, StorageError};
 
 use super::RateLimit;
 use crate::{
+    clock::DAY_MS,
     codec::{Reader, Writer},
     store::Store,
 };
@@ -18,7 +19,6 @@ const KIND: ObjectKind = ObjectKind(0x0110);
 const FORMAT: u16 = 1;
 /// The name of the system key it is sealed under.
 const KEY: &str = "usage";
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Units used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
